@@ -1,0 +1,85 @@
+// The shape of every service. A service is a library with a Config (declares its options) and an
+// App (start, checks, stop); its main.cpp hands them to `run`. `raymesh dev` makes the same Apps
+// itself.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libs/base/result.hpp"
+#include "libs/config/options.hpp"
+#include "libs/rpc/credentials.hpp"
+#include "libs/telemetry/metrics.hpp"
+
+namespace caf {
+class actor_system;
+}
+
+namespace raymesh::host {
+
+/// The options that every process has (section "").
+struct CommonConfig {
+  std::string log_level = "info";
+  std::string
+      ops_listen;     // "host:port"; empty: none. The service's default is set before declare().
+  rpc::TlsFiles tls;  // between processes: --mesh-cert, --mesh-key, --mesh-ca
+  std::string cluster_key;                  // --cluster-key, --cluster-key-file
+  std::chrono::milliseconds drain{25'000};  // --drain: how long a clean stop may take
+
+  void declare(config::Options& options);
+  rpc::ClientCredentials client_credentials() const { return {tls, cluster_key}; }
+};
+
+/// What a process lends to the apps in it.
+struct Env {
+  const CommonConfig& common;
+  metrics::Registry& metrics;
+  caf::actor_system& actors;
+};
+
+/// One dependency of a service, asked by /readyz. Must not block: report what is known.
+struct Check {
+  std::string name;
+  std::function<Status()> ready;
+};
+
+class App {
+ public:
+  virtual ~App() = default;
+  virtual Status start() = 0;
+  virtual std::vector<Check> checks() = 0;
+  /// Readiness is off already: stop accepting, finish what is in flight within `grace`, end. Called
+  /// once.
+  virtual void stop(std::chrono::milliseconds grace) = 0;
+};
+
+struct Program {
+  std::string name;     // "raymesh-storage"
+  std::string section;  // "storage"
+  std::string summary;  // for --help
+  int ops_port;         // default of --ops-listen, on 127.0.0.1
+  std::function<void(config::Options&)> declare;
+  std::function<std::unique_ptr<App>(Env&)> make;
+};
+
+/// Parses the configuration, sets up logs, metrics, actors and the ops port, starts the app, waits
+/// for SIGTERM or SIGINT, stops it. Returns the process's exit code: 0 clean, 1 failed while
+/// running, 2 bad configuration.
+int run(int argc, char** argv, const Program& program);
+
+/// /metrics, /healthz and /readyz on one address. Own thread.
+class OpsServer {
+ public:
+  static Result<std::unique_ptr<OpsServer>> start(const std::string& address,
+                                                  metrics::Registry& registry,
+                                                  std::vector<Check> checks);
+  virtual ~OpsServer() = default;
+  virtual int port() const = 0;
+  /// /readyz answers 503 from now on.
+  virtual void set_draining() = 0;
+};
+
+}  // namespace raymesh::host

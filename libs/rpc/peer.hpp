@@ -1,0 +1,94 @@
+// The caller's side: a Peer stands for one service of the cluster, whatever number of endpoints it
+// has. It keeps one multiplexed stream per endpoint, finds endpoints anew (static list, or DNS
+// every 5 s), reconnects with backoff, repeats what is safe to repeat, and answers every call
+// exactly once, at the latest when its timeout has passed. Thread-safe. Completions run on a gRPC
+// thread (or on the caller's for immediate refusals) and must hand over at once.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <grpcpp/channel.h>
+
+#include "libs/base/result.hpp"
+#include "libs/base/unique_function.hpp"
+
+namespace raymesh::common::v1 {
+class CallContext;
+}
+
+namespace raymesh::rpc {
+
+/// Whether a call may be sent again after the stream it was sent on broke.
+enum class Repeat { kSafe, kNever };
+
+struct CallOptions {
+  std::chrono::milliseconds timeout{10'000};
+  Repeat repeat = Repeat::kNever;
+  /// Calls with the same non-zero key go to the same endpoint while that is up (channels).
+  uint64_t affinity = 0;
+};
+
+class Peer {
+ public:
+  using Done = UniqueFunction<void(Result<std::string>)>;
+
+  virtual ~Peer() = default;
+
+  /// Sends a serialized request. Returns a ticket for `cancel`, 0 when refused at once (done has
+  /// run).
+  virtual uint64_t call(std::string_view method, const common::v1::CallContext& context,
+                        std::string payload, const CallOptions& options, Done done) = 0;
+  /// The caller has lost interest; `done` runs with `cancelled`, unless the answer was first.
+  virtual void cancel(uint64_t ticket) = 0;
+  /// At least one stream is up.
+  virtual bool ready() const = 0;
+  /// No new calls; those in flight are answered or run into their timeouts.
+  virtual void shutdown() = 0;
+
+  template <class Reply, class Request>
+  uint64_t call(std::string_view method, const common::v1::CallContext& context,
+                const Request& request, const CallOptions& options,
+                UniqueFunction<void(Result<Reply>)> done) {
+    return call(method, context, request.SerializeAsString(), options,
+                Done([done = std::move(done)](Result<std::string> r) mutable {
+                  if (!r.ok()) {
+                    done(std::move(r).error());
+                    return;
+                  }
+                  Reply reply;
+                  if (!reply.ParseFromString(*r)) {
+                    done(Error(errors::kInternal, "the reply does not parse"));
+                    return;
+                  }
+                  done(std::move(reply));
+                }));
+  }
+};
+
+/// Bounds of one peer. The defaults are what ships.
+struct PeerLimits {
+  size_t max_calls = 65'536;  // in flight and waiting, all projects
+  size_t max_calls_per_project = 8'192;
+  size_t max_request_bytes = 16u << 20;
+  size_t max_reply_bytes = 64u << 20;
+  uint32_t initial_credit = 256u << 10;  // bytes of reply before the first Credit
+};
+
+struct PeerConfig {
+  std::string service;                 // full gRPC name, "raymesh.storage.v1.Storage"
+  std::vector<std::string> endpoints;  // "host:port", "unix:/path" or "dns:name:port"
+  PeerLimits limits;
+};
+
+struct ClientCredentials;  // credentials.hpp
+
+std::shared_ptr<Peer> connect_peer(PeerConfig config, const ClientCredentials& credentials);
+/// `raymesh dev`: the service runs in this process.
+std::shared_ptr<Peer> in_process_peer(PeerConfig config, std::shared_ptr<grpc::Channel> channel);
+
+}  // namespace raymesh::rpc
