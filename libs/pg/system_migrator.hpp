@@ -11,6 +11,12 @@
 
 namespace raymesh::pg {
 
+/// For the person who runs the command; no client of the cluster sees them.
+inline constexpr ErrorKind kSchemaNewer{"schema_newer", StatusCode::kFailedPrecondition, 500,
+                                        "The database was made by a newer raymesh"};
+inline constexpr ErrorKind kSchemaChanged{"schema_changed", StatusCode::kFailedPrecondition, 500,
+                                          "A migration that ran has another text now"};
+
 struct Migration {
   uint32_t version;  // 1, 2, 3, ... without gaps
   std::string name;  // "projects"
