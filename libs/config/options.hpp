@@ -5,7 +5,10 @@
 // RAYMESH_STORAGE_LISTEN and `storage: {listen: ...}` in the file; a common option `log-level` is
 // --log-level, RAYMESH_LOG_LEVEL and `log-level: ...`. One file and one environment can so serve a
 // whole cluster. An unknown key in the own or the common section, an unknown section, or a bad
-// value stops the start with a message that names it. Used at start-up, by one thread.
+// value stops the start with a message that names it. A program that declares several named
+// sections
+// (`raymesh dev`) gives the first one the short flags; the others' are --<section>-<name>, as in
+// --storage-listen, while environment and file stay the same. Used at start-up, by one thread.
 #pragma once
 
 #include <chrono>
@@ -27,7 +30,11 @@ struct Option {
   std::string default_text;
   bool is_flag = false;    // boolean: `--name` alone means true
   bool is_secret = false;  // default and value are never shown; `--name-file` reads it from a file
-  std::function<Status(std::string_view)> set;
+  bool is_list = false;
+  std::string accepted;  // what `set` takes, for messages and help: "10s, between 1s and 10m"
+  std::string metavar;   // for help: TEXT, N, DURATION, ...
+  /// Items of a list, one element for everything else. The error says why, without the key.
+  std::function<Status(const std::vector<std::string>&)> set;
 };
 
 class Options {
@@ -47,24 +54,38 @@ class Options {
                     std::chrono::milliseconds min, std::chrono::milliseconds max, std::string help);
   /// "64", "16KiB", "8MiB", "1GiB".
   Options& bytes(std::string name, uint64_t* value, uint64_t min, uint64_t max, std::string help);
+  /// One of `choices`.
+  Options& choice(std::string name, std::string* value, std::vector<std::string> choices,
+                  std::string help);
   /// Comma-separated in flags and environment, a sequence in YAML.
   Options& list(std::string name, std::vector<std::string>* value, std::string help);
 
   const std::vector<Option>& all() const { return options_; }
+  /// The text of --help: options by section with flag, default and environment variable.
   std::string help(std::string_view program, std::string_view summary) const;
+  /// Without dashes: "listen", "storage-listen".
+  std::string flag_name(const Option& option) const;
+  static std::string environment_name(const Option& option);
 
   struct Input {
     std::vector<std::string> arguments;              // without the program's name
     std::map<std::string, std::string> environment;  // only RAYMESH_* matters
   };
+  enum class Ask { kNothing, kHelp, kVersion };
+  /// Whether the arguments before a "--" hold --help, -h or --version, to be looked at before load.
+  static Ask asks(const Input& input);
   /// Applies file (--config FILE or RAYMESH_CONFIG), environment and flags in this order.
   /// `known_sections` are the other services' names, whose parts of a shared file are skipped.
-  /// Returns the positional arguments.
+  /// Returns the positional arguments. The error's message names key, value, where it came from and
+  /// what is accepted.
   Result<std::vector<std::string>> load(const Input& input,
                                         const std::vector<std::string>& known_sections);
 
  private:
+  Option& add(std::string name, std::string help);
+
   std::string section_;
+  std::string own_section_;  // the first named one
   std::vector<Option> options_;
 };
 

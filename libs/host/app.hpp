@@ -28,6 +28,9 @@ struct CommonConfig {
   rpc::TlsFiles tls;  // between processes: --mesh-cert, --mesh-key, --mesh-ca
   std::string cluster_key;                  // --cluster-key, --cluster-key-file
   std::chrono::milliseconds drain{25'000};  // --drain: how long a clean stop may take
+  /// --shutdown-delay: how long a stopping process goes on serving with its readiness off, so that
+  /// load balancers notice first.
+  std::chrono::milliseconds shutdown_delay{0};
 
   void declare(config::Options& options);
   rpc::ClientCredentials client_credentials() const { return {tls, cluster_key}; }
@@ -65,12 +68,16 @@ struct Program {
   std::function<std::unique_ptr<App>(Env&)> make;
 };
 
+/// Sections of a configuration file that some binary of raymesh reads.
+const std::vector<std::string>& known_sections();
+
 /// Parses the configuration, sets up logs, metrics, actors and the ops port, starts the app, waits
 /// for SIGTERM or SIGINT, stops it. Returns the process's exit code: 0 clean, 1 failed while
 /// running, 2 bad configuration.
 int run(int argc, char** argv, const Program& program);
 
-/// /metrics, /healthz and /readyz on one address. Own thread.
+/// /metrics, /healthz and /readyz on one address. Own thread. It answers GET and HEAD only, tells
+/// nothing that is secret and may listen outside loopback, where Prometheus and the kubelet are.
 class OpsServer {
  public:
   static Result<std::unique_ptr<OpsServer>> start(const std::string& address,
@@ -78,6 +85,8 @@ class OpsServer {
                                                   std::vector<Check> checks);
   virtual ~OpsServer() = default;
   virtual int port() const = 0;
+  /// Replaces the checks, once the app has started.
+  virtual void set_checks(std::vector<Check> checks) = 0;
   /// /readyz answers 503 from now on.
   virtual void set_draining() = 0;
 };

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 
 #include "libs/base/json_writer.hpp"
+#include "libs/base/signal_mask.hpp"
 
 namespace raymesh::log {
 namespace {
@@ -38,13 +38,8 @@ Sink::~Sink() {
 
 void Sink::start_thread() {
   if (thread_.joinable()) return;
-  // Signals belong to the threads that ask for them.
-  sigset_t every;
-  sigset_t before;
-  sigfillset(&every);
-  pthread_sigmask(SIG_SETMASK, &every, &before);
+  SignalsBlocked for_the_thread;
   thread_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void Sink::append(std::string_view line, bool urgent) {
