@@ -1,0 +1,213 @@
+#include "libs/net/listener.hpp"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <cstring>
+#include <future>
+
+#include "libs/net/endpoint.hpp"
+#include "libs/telemetry/log.hpp"
+
+namespace raymesh::net {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+// Connections taken per wake-up, so that a storm of connects does not starve those that are open.
+constexpr int kAcceptsPerWake = 64;
+// How long to leave the backlog alone when the process or the kernel is out of descriptors or
+// memory.
+constexpr std::chrono::milliseconds kExhaustedPause{100};
+constexpr std::chrono::seconds kExhaustedLogInterval{5};
+
+}  // namespace
+
+struct Listener::Acceptor {
+  Acceptor(State* s, size_t t, asio::io_context& io) : state(s), thread(t), socket(io), timer(io) {}
+  State* state;
+  size_t thread;
+  tcp::acceptor socket;
+  asio::steady_timer timer;
+  // True while it waits for a connection to end; whoever turns it to false resumes it.
+  std::atomic<bool> at_limit{false};
+  double tokens = 1;
+  Clock::time_point refilled = Clock::now();
+  Clock::time_point logged{};
+  bool closed = false;
+};
+
+struct Listener::State {
+  State(IoThreads& t, ListenerConfig c, OnAccept f)
+      : threads(t), config(std::move(c)), on_accept(std::move(f)) {}
+  IoThreads& threads;
+  ListenerConfig config;
+  OnAccept on_accept;
+  Listener* self = nullptr;
+  std::atomic<size_t> connections{0};
+  std::vector<std::unique_ptr<Acceptor>> acceptors;
+};
+
+ConnectionSlot& ConnectionSlot::operator=(ConnectionSlot&& o) noexcept {
+  if (this != &o) {
+    release();
+    listener_ = std::move(o.listener_);
+  }
+  return *this;
+}
+
+void ConnectionSlot::release() {
+  if (auto listener = std::move(listener_)) listener->connection_closed();
+}
+
+Listener::Listener() = default;
+Listener::~Listener() = default;
+
+Result<std::shared_ptr<Listener>> Listener::open(IoThreads& threads, ListenerConfig config,
+                                                 OnAccept on_accept) {
+  RAYMESH_TRY(tcp::endpoint endpoint, parse_endpoint(config.address));
+  std::shared_ptr<Listener> listener(new Listener);
+  listener->state_ = std::make_unique<State>(threads, std::move(config), std::move(on_accept));
+  State& state = *listener->state_;
+  state.self = listener.get();
+  for (size_t i = 0; i < threads.size(); ++i) {
+    auto a = std::make_unique<Acceptor>(&state, i, threads.context(i));
+    boost::system::error_code ec;
+    auto failed = [&](const char* step) {
+      return Error(errors::kUnavailable, std::string("cannot ") + step + " " +
+                                             state.config.address + ": " + ec.message());
+    };
+    using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
+    if (a->socket.open(endpoint.protocol(), ec); ec) return failed("open a socket for");
+    // Another process of the same user could share a SO_REUSEPORT port by accident, so the first
+    // bind is made without it and sets it only for our own other threads.
+    if (a->socket.set_option(tcp::acceptor::reuse_address(true), ec); ec) return failed("prepare");
+    if (i == 0) {
+      if (a->socket.bind(endpoint, ec); ec) return failed("bind");
+      endpoint.port(a->socket.local_endpoint().port());
+    }
+    if (a->socket.set_option(ReusePort(true), ec); ec) return failed("share");
+    if (i != 0) a->socket.bind(endpoint, ec);
+    if (ec) return failed("bind");
+    if (a->socket.listen(state.config.backlog, ec); ec) return failed("listen on");
+    a->socket.non_blocking(true, ec);
+    state.acceptors.push_back(std::move(a));
+  }
+  listener->port_ = endpoint.port();
+  for (size_t i = 0; i < threads.size(); ++i)
+    threads.post(i, [listener, i] { wait(*listener->state_->acceptors[i]); });
+  return listener;
+}
+
+size_t Listener::connections() const {
+  return state_->connections.load(std::memory_order_relaxed);
+}
+
+void Listener::close() {
+  for (auto& a : state_->acceptors) {
+    std::promise<void> done;
+    std::future<void> closed = done.get_future();
+    state_->threads.post(a->thread, [&acceptor = *a, done = std::move(done)]() mutable {
+      acceptor.closed = true;
+      boost::system::error_code ec;
+      acceptor.socket.close(ec);
+      acceptor.timer.cancel();
+      done.set_value();
+    });
+    closed.wait();  // also ends when a stopped thread destroys the task unrun
+  }
+}
+
+void Listener::connection_closed() {
+  state_->connections.fetch_sub(1);
+  for (auto& a : state_->acceptors) {
+    if (!a->at_limit.load()) continue;
+    if (a->at_limit.exchange(false))
+      state_->threads.post(a->thread,
+                           [self = shared_from_this(), acceptor = a.get()] { wait(*acceptor); });
+  }
+}
+
+void Listener::wait(Acceptor& a) {
+  if (a.closed) return;
+  a.socket.async_wait(tcp::acceptor::wait_read,
+                      [self = a.state->self->shared_from_this(), &a](boost::system::error_code ec) {
+                        if (!ec) accept_ready(a);
+                      });
+}
+
+void Listener::pause(Acceptor& a, std::chrono::milliseconds duration) {
+  a.timer.expires_after(duration);
+  a.timer.async_wait([self = a.state->self->shared_from_this(), &a](boost::system::error_code ec) {
+    if (!ec) wait(a);
+  });
+}
+
+void Listener::accept_ready(Acceptor& a) {
+  State& state = *a.state;
+  for (int taken = 0; taken < kAcceptsPerWake && !a.closed; ++taken) {
+    if (state.config.accepts_per_second > 0) {
+      const double rate =
+          state.config.accepts_per_second / static_cast<double>(state.acceptors.size());
+      const auto now = Clock::now();
+      const double elapsed = std::chrono::duration<double>(now - a.refilled).count();
+      a.tokens = std::min(std::max(1.0, rate), a.tokens + elapsed * rate);
+      a.refilled = now;
+      if (a.tokens < 1) {
+        pause(a, std::chrono::milliseconds(1 + static_cast<int64_t>((1 - a.tokens) * 1000 / rate)));
+        return;
+      }
+    }
+    if (state.connections.fetch_add(1) >= state.config.max_connections) {
+      a.at_limit.store(true);
+      // One may have ended between the two lines, when the flag was not up yet.
+      if (state.connections.fetch_sub(1) - 1 >= state.config.max_connections ||
+          !a.at_limit.exchange(false))
+        return;
+      continue;
+    }
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    const int fd = ::accept4(a.socket.native_handle(), reinterpret_cast<sockaddr*>(&address),
+                             &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      const int error = errno;
+      state.connections.fetch_sub(1);
+      if (error == EAGAIN || error == EWOULDBLOCK) break;
+      if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+        if (Clock::now() - a.logged > kExhaustedLogInterval) {
+          a.logged = Clock::now();
+          log::error("cannot accept connections", {{"error", std::strerror(error)}});
+        }
+        pause(a, kExhaustedPause);
+        return;
+      }
+      continue;  // the connection was gone already (ECONNABORTED and network errors, accept(2))
+    }
+    if (state.config.accepts_per_second > 0) a.tokens -= 1;
+    Accepted accepted{a.thread, tcp::socket(a.state->threads.context(a.thread)), {}, {}};
+    accepted.slot.listener_ = state.self->shared_from_this();
+    std::memcpy(accepted.peer.data(), &address, length);
+    const int on = 1;
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    boost::system::error_code ec;
+    accepted.socket.assign(accepted.peer.protocol(), fd, ec);
+    if (ec) {
+      ::close(fd);
+      continue;
+    }
+    accepted.socket.non_blocking(true, ec);
+    state.on_accept(std::move(accepted));
+  }
+  wait(a);
+}
+
+}  // namespace raymesh::net
