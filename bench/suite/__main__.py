@@ -1,0 +1,18 @@
+"""./dev bench [request] [fanout] [--repeats N] [--seconds N] [--write-docs]"""
+import argparse
+
+import fanout
+import request
+
+SUITES = {"request": request.run, "fanout": fanout.run}
+
+parser = argparse.ArgumentParser(prog="./dev bench", description="Measures raymesh beside its peers, in one run each.")
+parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)}; none: all")
+parser.add_argument("--repeats", type=int, default=3, help="runs of each case; medians are shown (3)")
+parser.add_argument("--seconds", type=int, default=4, help="measured seconds of each run (4)")
+parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
+arguments = parser.parse_args()
+for name in arguments.suite or SUITES:
+    if name not in SUITES:
+        parser.error(f"unknown suite '{name}', there are {', '.join(SUITES)}")
+    SUITES[name](arguments.repeats, arguments.seconds, arguments.write_docs)

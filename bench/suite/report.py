@@ -1,0 +1,52 @@
+"""Medians, the table a person reads, and the JSON a program reads."""
+import datetime
+import json
+import pathlib
+import re
+import statistics
+import subprocess
+
+from processes import ROOT
+
+RESULTS = ROOT / "build" / "bench"
+
+
+def median(rows, *path):
+    values = []
+    for row in rows:
+        for key in path:
+            row = row[key]
+        values.append(row)
+    return statistics.median(values)
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(str(c) for c in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def goal(text, value, bound, at_least):
+    met = value >= bound if at_least else value <= bound
+    return f"- {'met' if met else 'MISSED'}: {text}: {value:,.2f} (goal: {'at least' if at_least else 'at most'} {bound:,.2f})"
+
+
+def machine():
+    model = re.search(r"model name\s*:\s*(.+)", pathlib.Path("/proc/cpuinfo").read_text()).group(1)
+    cores = subprocess.run(["nproc"], capture_output=True, text=True).stdout.strip()
+    return f"{cores} cores of {model}, Linux {pathlib.Path('/proc/sys/kernel/osrelease').read_text().strip()}"
+
+
+def publish(name, title, text, raw, write_docs):
+    """Prints the text, stores the raw figures, and with --write-docs puts the text into docs/benchmarks.md."""
+    stamp = datetime.date.today().isoformat()
+    body = f"{title}, {stamp}, {machine()}\n\n{text}\n"
+    print(body)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps({"date": stamp, "machine": machine(), "runs": raw}, indent=1))
+    if write_docs:
+        page = ROOT / "docs" / "benchmarks.md"
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        old = page.read_text()
+        head, rest = old.split(begin)
+        page.write_text(head + begin + "\n" + body + end + rest.split(end)[1])

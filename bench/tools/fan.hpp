@@ -1,0 +1,73 @@
+// The shared parts of the WebSocket fan-out tool: what a run is, what the two threads tell each
+// other, and the marker inside each message by which subscribers recognise, order and time it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/tools/load_support.hpp"
+
+namespace raymesh::bench {
+
+enum class Dialect { kPlain, kNats };  // kPlain: the URL says what is subscribed
+
+struct FanConfig {
+  std::vector<std::string>
+      urls;  // ws://..., round robin over channels; {ch} becomes the channel's number
+  Dialect dialect = Dialect::kPlain;
+  size_t subscribers = 1;
+  size_t channels = 1;
+  size_t payload_bytes = 128;
+  int64_t rate = 0;          // messages per second; 0: closed loop
+  uint64_t window = 1;       // closed loop: messages published and not yet everywhere
+  std::string publish;       // ws://, http:// or tcp:// (NATS)
+  std::string publish_body;  // {ch} and {payload} are filled in
+  std::vector<std::string> publish_headers;
+};
+
+/// What the publishing thread and the receiving thread know of each other.
+struct FanProgress {
+  std::atomic<uint64_t> published{0};
+  std::atomic<uint64_t> delivered{0};
+  std::atomic<bool> stop{false};
+  std::atomic<uint32_t> wake{0};  // bumped by the receiver when the publisher waits
+  std::atomic<bool> publisher_waits{false};
+};
+
+/// `#<10 digits: sequence>t<19 digits: ns>#`, inside a JSON string padded to the payload's size.
+constexpr size_t kMarkerBytes = 1 + 10 + 1 + 19 + 1;
+std::string make_payload(size_t bytes, uint64_t sequence, int64_t time_ns);
+
+/// RFC 6455: the upgrade request, and a masked text frame (mask zero: valid, and nothing to
+/// compute).
+std::string upgrade_request(const Target& target, const std::vector<std::string>& headers);
+void append_client_frame(std::string& out, uint8_t opcode, std::string_view payload);
+
+std::string fill(std::string text, size_t channel, std::string_view payload = {});
+
+class FanSubscribers {
+ public:
+  FanSubscribers(const FanConfig& config, FanProgress& progress);
+  ~FanSubscribers();
+  /// Connects everybody, at most 256 handshakes at a time; returns how many are open after
+  /// `timeout_s`.
+  size_t connect_all(double timeout_s);
+  /// Receives for this long, or until `until_delivered` deliveries were seen.
+  void receive(double seconds, uint64_t until_delivered = UINT64_MAX);
+  void start_measuring();
+
+  LatencyHistogram latency;
+  uint64_t duplicates = 0, gaps = 0, closed = 0;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Publishes until `progress.stop`; runs on a thread of its own.
+void run_publisher(const FanConfig& config, FanProgress& progress);
+
+}  // namespace raymesh::bench

@@ -1,0 +1,330 @@
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "bench/tools/fan.hpp"
+
+namespace raymesh::bench {
+namespace {
+
+// RFC 6455 section 1.3's sample key: its answer is known, so nothing has to be hashed.
+constexpr std::string_view kKey = "dGhlIHNhbXBsZSBub25jZQ==";
+constexpr std::string_view kAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+constexpr int kHandshakesAtOnce = 256;
+
+struct Subscriber {
+  enum class State : uint8_t { kNew, kUpgrading, kGreeting, kOpen, kClosed };
+  int fd = -1;
+  State state = State::kNew;
+  uint32_t channel = 0;
+  uint64_t next_sequence = 0;  // 0: none seen yet
+  std::string out;             // the handshake, until it is sent
+  std::string in;              // an unfinished frame header or handshake
+  uint64_t frame_left = 0;     // payload bytes of the current frame still to come
+  uint8_t opcode = 0;
+  std::string carry;  // an unfinished marker, or a NATS greeting
+};
+
+uint64_t digits(std::string_view text) {
+  uint64_t v = 0;
+  for (char c : text) v = v * 10 + static_cast<uint64_t>(c - '0');
+  return v;
+}
+
+bool all_digits(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool is_marker(std::string_view m) {
+  return m.size() >= kMarkerBytes && m[0] == '#' && m[11] == 't' && m[31] == '#' &&
+         all_digits(m.substr(1, 10)) && all_digits(m.substr(12, 19));
+}
+
+}  // namespace
+
+std::string make_payload(size_t bytes, uint64_t sequence, int64_t time_ns) {
+  char marker[kMarkerBytes + 1];
+  std::snprintf(marker, sizeof marker, "#%010llut%019lld#",
+                static_cast<unsigned long long>(sequence), static_cast<long long>(time_ns));
+  std::string payload = "\"";
+  payload += marker;
+  payload.resize(std::max(bytes, kMarkerBytes + 2) - 1, 'x');
+  payload += '"';
+  return payload;
+}
+
+std::string upgrade_request(const Target& target, const std::vector<std::string>& headers) {
+  std::string r = "GET " + target.path + " HTTP/1.1\r\nHost: " + target.host + ":" +
+                  std::to_string(target.port) +
+                  "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: "
+                  "13\r\nSec-WebSocket-Key: ";
+  r += kKey;
+  r += "\r\n";
+  for (const auto& h : headers) r += h + "\r\n";
+  return r + "\r\n";
+}
+
+void append_client_frame(std::string& out, uint8_t opcode, std::string_view payload) {
+  out += static_cast<char>(0x80 | opcode);
+  if (payload.size() < 126) {
+    out += static_cast<char>(0x80 | payload.size());
+  } else {
+    const int bytes = payload.size() < 65536 ? 2 : 8;
+    out += static_cast<char>(0x80 | (bytes == 2 ? 126 : 127));
+    for (int i = bytes - 1; i >= 0; --i)
+      out += static_cast<char>(uint64_t{payload.size()} >> (8 * i));
+  }
+  out.append(4, '\0');
+  out += payload;
+}
+
+std::string fill(std::string text, size_t channel, std::string_view payload) {
+  auto replace = [&text](std::string_view what, std::string_view with) {
+    for (size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += with.size())
+      text.replace(at, what.size(), with);
+  };
+  replace("{ch}", std::to_string(channel));
+  replace("{size}", std::to_string(payload.size()));
+  replace("{payload}", payload);
+  return text;
+}
+
+struct FanSubscribers::Impl {
+  Impl(const FanConfig& c, FanProgress& p, FanSubscribers& o)
+      : config(c), progress(p), owner(o), epoll(epoll_create1(EPOLL_CLOEXEC)), all(c.subscribers) {
+    for (size_t i = 0; i < all.size(); ++i) all[i].channel = static_cast<uint32_t>(i % c.channels);
+  }
+
+  void start(Subscriber& s) {
+    const Target target =
+        parse_target(fill(config.urls[s.channel % config.urls.size()], s.channel), "ws");
+    s.fd = connect_loopback(target.host, target.port);
+    s.out = upgrade_request(target, {});
+    s.state = Subscriber::State::kUpgrading;
+    epoll_event e{};
+    e.events = EPOLLIN | EPOLLOUT | EPOLLET;
+    e.data.ptr = &s;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, s.fd, &e);
+    ++handshakes;
+  }
+
+  void close_subscriber(Subscriber& s) {
+    if (s.state == Subscriber::State::kOpen)
+      ++owner.closed, --open;
+    else
+      --handshakes;
+    s.state = Subscriber::State::kClosed;
+    close(s.fd);
+    s.fd = -1;
+  }
+
+  bool send_pending(Subscriber& s) {
+    while (!s.out.empty()) {
+      const ssize_t n = send(s.fd, s.out.data(), s.out.size(), MSG_NOSIGNAL);
+      if (n < 0) return errno == EAGAIN || errno == ENOTCONN;
+      s.out.erase(0, static_cast<size_t>(n));
+    }
+    return true;
+  }
+
+  void opened(Subscriber& s) {
+    s.state = Subscriber::State::kOpen;
+    s.carry.clear();
+    s.carry.shrink_to_fit();
+    s.out.shrink_to_fit();
+    --handshakes;
+    ++open;
+  }
+
+  void on_event(Subscriber& s, uint32_t events) {
+    if (s.fd < 0) return;
+    if ((events & EPOLLOUT) && !send_pending(s)) return close_subscriber(s);
+    for (;;) {
+      const ssize_t n = recv(s.fd, buffer.data(), buffer.size(), 0);
+      if (n < 0 && (errno == EAGAIN || errno == ENOTCONN)) return;
+      if (n <= 0) return close_subscriber(s);
+      consume(s, {buffer.data(), static_cast<size_t>(n)});
+      if (s.fd < 0 || static_cast<size_t>(n) < buffer.size()) return;
+    }
+  }
+
+  void consume(Subscriber& s, std::string_view data) {
+    if (s.state == Subscriber::State::kUpgrading) {
+      s.in += data;
+      const size_t end = s.in.find("\r\n\r\n");
+      if (end == std::string::npos) return;
+      if (s.in.compare(9, 3, "101") != 0 || s.in.find(kAccept) == std::string::npos)
+        fail("the upgrade was refused: " + s.in.substr(0, 200));
+      const std::string rest = s.in.substr(end + 4);
+      s.in.clear();
+      s.in.shrink_to_fit();
+      if (config.dialect == Dialect::kNats) {
+        s.state = Subscriber::State::kGreeting;
+        append_client_frame(s.out, 2,
+                            "CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB ch" +
+                                std::to_string(s.channel) + " 1\r\nPING\r\n");
+        if (!send_pending(s)) return close_subscriber(s);
+      } else {
+        opened(s);
+      }
+      frames(s, rest);
+      return;
+    }
+    frames(s, data);
+  }
+
+  void frames(Subscriber& s, std::string_view data) {
+    while (!data.empty() && s.fd >= 0) {
+      if (s.frame_left > 0) {
+        const std::string_view piece = data.substr(0, s.frame_left);
+        payload(s, piece);
+        s.frame_left -= piece.size();
+        data.remove_prefix(piece.size());
+        continue;
+      }
+      // Gather the frame's header, which a segment border may cut.
+      const size_t kept = s.in.size();
+      s.in += data.substr(0, 10);
+      const auto byte = [&](size_t i) { return static_cast<uint8_t>(s.in[i]); };
+      size_t header = 2;
+      if (s.in.size() >= 2) header = (byte(1) & 0x7f) == 126 ? 4 : (byte(1) & 0x7f) == 127 ? 10 : 2;
+      if (s.in.size() < header || s.in.size() < 2) return;
+      uint64_t length = byte(1) & 0x7f;
+      if (header > 2) {
+        length = 0;
+        for (size_t i = 2; i < header; ++i) length = length << 8 | byte(i);
+      }
+      s.opcode = byte(0) & 15;
+      s.frame_left = length;
+      s.in.clear();
+      data.remove_prefix(header - kept);
+      if (s.opcode == 9) {  // ping
+        append_client_frame(s.out, 10, data.substr(0, std::min<size_t>(length, data.size())));
+        if (!send_pending(s)) return close_subscriber(s);
+      }
+    }
+  }
+
+  void payload(Subscriber& s, std::string_view piece) {
+    if (s.opcode >= 8) return;
+    if (s.state == Subscriber::State::kGreeting) {
+      s.carry += piece;
+      if (s.carry.find("PONG") != std::string::npos) opened(s);
+      return;
+    }
+    if (config.dialect == Dialect::kNats && piece == "PING\r\n") {
+      append_client_frame(s.out, 2, "PONG\r\n");
+      if (!send_pending(s)) close_subscriber(s);
+      return;
+    }
+    if (!s.carry.empty()) {
+      const size_t want = kMarkerBytes - s.carry.size();
+      s.carry += piece.substr(0, want);
+      if (s.carry.size() < kMarkerBytes) return;
+      const std::string joined = std::move(s.carry);
+      s.carry.clear();
+      if (is_marker(joined)) {
+        delivery(s, joined);
+        piece.remove_prefix(std::min(want, piece.size()));
+      }
+    }
+    while (!piece.empty()) {
+      const auto* at = static_cast<const char*>(std::memchr(piece.data(), '#', piece.size()));
+      if (at == nullptr) return;
+      piece.remove_prefix(static_cast<size_t>(at - piece.data()));
+      if (piece.size() < kMarkerBytes) {
+        s.carry = piece;
+        return;
+      }
+      if (is_marker(piece)) {
+        delivery(s, piece);
+        piece.remove_prefix(kMarkerBytes);
+      } else {
+        piece.remove_prefix(1);
+      }
+    }
+  }
+
+  void delivery(Subscriber& s, std::string_view marker) {
+    const uint64_t sequence = digits(marker.substr(1, 10));
+    if (sequence < s.next_sequence) {
+      ++owner.duplicates;
+      return;
+    }
+    if (s.next_sequence != 0 && sequence != s.next_sequence)
+      owner.gaps += sequence - s.next_sequence;
+    s.next_sequence = sequence + 1;
+    if (measuring) {
+      if (now == 0) now = now_ns();
+      owner.latency.record(now - static_cast<int64_t>(digits(marker.substr(12, 19))));
+    }
+    ++batch;
+  }
+
+  void poll(int timeout_ms) {
+    epoll_event events[512];
+    const int n = epoll_wait(epoll, events, 512, timeout_ms);
+    for (int i = 0; i < n; ++i) {
+      now = 0;
+      on_event(*static_cast<Subscriber*>(events[i].data.ptr), events[i].events);
+      if (batch > 0) {
+        progress.delivered.fetch_add(batch, std::memory_order_release);
+        batch = 0;
+        if (progress.publisher_waits.load(std::memory_order_acquire)) {
+          progress.wake.fetch_add(1, std::memory_order_release);
+          progress.wake.notify_one();
+        }
+      }
+    }
+  }
+
+  const FanConfig& config;
+  FanProgress& progress;
+  FanSubscribers& owner;
+  int epoll;
+  std::vector<Subscriber> all;
+  std::vector<char> buffer = std::vector<char>(256 * 1024);
+  int handshakes = 0;
+  size_t open = 0;
+  uint64_t batch = 0;
+  int64_t now = 0;
+  bool measuring = false;
+};
+
+FanSubscribers::FanSubscribers(const FanConfig& config, FanProgress& progress)
+    : impl_(std::make_unique<Impl>(config, progress, *this)) {}
+
+FanSubscribers::~FanSubscribers() {
+  for (Subscriber& s : impl_->all)
+    if (s.fd >= 0) close(s.fd);
+  close(impl_->epoll);
+}
+
+size_t FanSubscribers::connect_all(double timeout_s) {
+  const int64_t until = now_ns() + static_cast<int64_t>(timeout_s * 1e9);
+  size_t next = 0;
+  while (impl_->open < impl_->all.size() && now_ns() < until) {
+    while (next < impl_->all.size() && impl_->handshakes < kHandshakesAtOnce)
+      impl_->start(impl_->all[next++]);
+    impl_->poll(50);
+  }
+  return impl_->open;
+}
+
+void FanSubscribers::receive(double seconds, uint64_t until_delivered) {
+  const int64_t until = now_ns() + static_cast<int64_t>(seconds * 1e9);
+  while (now_ns() < until &&
+         impl_->progress.delivered.load(std::memory_order_relaxed) < until_delivered)
+    impl_->poll(20);
+}
+
+void FanSubscribers::start_measuring() {
+  latency.clear();
+  impl_->measuring = true;
+}
+
+}  // namespace raymesh::bench

@@ -1,0 +1,76 @@
+// What every conformance test starts from: the SDK pointed at the cluster under test, and small helpers.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { dontcode } from '@dontcode2/backend';
+
+function setting(name) {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: start these tests with tests/run.mjs`);
+  return value;
+}
+
+export const url = setting('RAYMESH_URL');
+export const apiKey = setting('RAYMESH_API_KEY');
+export const otherKey = setting('RAYMESH_OTHER_API_KEY');
+
+/** The SDK's client; `options` as the SDK takes them. */
+export const sdk = (options = {}) => dontcode({ baseUrl: url, apiKey, ...options });
+/** A client of a second project on the same cluster. */
+export const otherProject = () => dontcode({ baseUrl: url, apiKey: otherKey });
+
+/** A name that no other test uses. */
+export const unique = (prefix) => `${prefix}_${randomBytes(5).toString('hex')}`;
+
+/** Plain HTTP: {status, headers, text, json}. */
+export async function http(method, path, { body, headers = {}, key = apiKey } = {}) {
+  const all = { ...headers };
+  if (key) all.authorization = `Bearer ${key}`;
+  if (body !== undefined && !('content-type' in all)) all['content-type'] = 'application/json';
+  const response = await fetch(url + path, {
+    method,
+    headers: all,
+    body: body === undefined || typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+  });
+  const text = await response.text();
+  let json;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    json = undefined;
+  }
+  return { status: response.status, headers: response.headers, text, json };
+}
+
+/** Runs `promise` and asserts that the SDK throws this status and code; returns the error. */
+export async function rejects(promise, status, code) {
+  let error;
+  try {
+    const value = await promise;
+    assert.fail(`expected ${status} ${code ?? ''}, got ${JSON.stringify(value)}`);
+  } catch (caught) {
+    if (caught.code === 'ERR_ASSERTION') throw caught;
+    error = caught;
+  }
+  assert.equal(error.name, 'DontCodeError', error.stack);
+  assert.deepEqual({ status: error.status, code: error.code }, { status, code: code ?? error.code }, error.message);
+  assert.ok(error.message.length > 0);
+  return error;
+}
+
+/** Creates a table in the first project and gives its handle. `columns` is SQL. */
+export async function table(columns, client = sdk()) {
+  const name = unique('t');
+  await client.db.migrate({ sql: `CREATE TABLE ${name} (${columns})` });
+  return Object.assign(client.db(name), { sqlName: name });
+}
+
+/** Polls until `condition()` gives something truthy, and returns it. */
+export async function eventually(condition, what, ms = 10_000) {
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > deadline) assert.fail(`not within ${ms} ms: ${what}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

@@ -1,0 +1,30 @@
+// Runs a folder of tests against a cluster of its own: node tests/run.mjs conformance --mode dev|separate [node --test arguments]
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startCluster } from './support/cluster.mjs';
+
+const [folder, ...rest] = process.argv.slice(2);
+const at = rest.indexOf('--mode');
+const mode = at < 0 ? 'dev' : rest.splice(at, 2)[1];
+const here = join(dirname(fileURLToPath(import.meta.url)), folder);
+const files = rest.filter((a) => a.endsWith('.mjs'));
+const selected = files.length > 0 ? files : readdirSync(here).filter((f) => f.endsWith('.test.mjs')).map((f) => join(here, f));
+
+const cluster = await startCluster(mode);
+let status = 1;
+try {
+  const done = spawnSync(process.execPath, ['--test', '--test-reporter=spec', ...rest.filter((a) => !a.endsWith('.mjs')), ...selected], {
+    stdio: 'inherit',
+    env: { ...process.env, RAYMESH_URL: cluster.url, RAYMESH_API_KEY: cluster.apiKey, RAYMESH_OTHER_API_KEY: cluster.otherApiKey },
+  });
+  status = done.status ?? 1;
+} finally {
+  const problems = await cluster.stop();
+  if (problems.length > 0) {
+    console.error(problems.join('\n'));
+    status = 1;
+  }
+}
+process.exit(status);
