@@ -38,12 +38,35 @@ std::string encode64(std::string_view in, std::string_view alphabet, bool pad) {
   return out;
 }
 
-constexpr std::array<int8_t, 256> make_base64url_table() {
-  std::array<int8_t, 256> table{};
+using DecodeTable = std::array<int8_t, 256>;
+
+constexpr DecodeTable make_decode_table(std::string_view alphabet) {
+  DecodeTable table{};
   table.fill(-1);
-  for (size_t i = 0; i < kBase64Url.size(); ++i)
-    table[static_cast<uint8_t>(kBase64Url[i])] = static_cast<int8_t>(i);
+  for (size_t i = 0; i < alphabet.size(); ++i)
+    table[static_cast<uint8_t>(alphabet[i])] = static_cast<int8_t>(i);
   return table;
+}
+
+/// `text` has no padding.
+std::optional<std::string> decode64(std::string_view text, const DecodeTable& table) {
+  if (text.size() % 4 == 1) return std::nullopt;
+  std::string out;
+  out.reserve(text.size() / 4 * 3 + 2);
+  uint32_t acc = 0;
+  int bits = 0;
+  for (char c : text) {
+    int v = table[static_cast<uint8_t>(c)];
+    if (v < 0) return std::nullopt;
+    acc = acc << 6 | static_cast<uint32_t>(v);
+    bits += 6;
+    if (bits >= 8) {
+      bits -= 8;
+      out += static_cast<char>(acc >> bits & 0xff);
+    }
+  }
+  if ((acc & ((1u << bits) - 1)) != 0) return std::nullopt;
+  return out;
 }
 
 }  // namespace
@@ -79,24 +102,19 @@ std::string base64url_encode(std::string_view bytes) {
 }
 
 std::optional<std::string> base64url_decode(std::string_view text) {
-  static constexpr auto kTable = make_base64url_table();
-  if (text.size() % 4 == 1) return std::nullopt;
-  std::string out;
-  out.reserve(text.size() / 4 * 3 + 2);
-  uint32_t acc = 0;
-  int bits = 0;
-  for (char c : text) {
-    int v = kTable[static_cast<uint8_t>(c)];
-    if (v < 0) return std::nullopt;
-    acc = acc << 6 | static_cast<uint32_t>(v);
-    bits += 6;
-    if (bits >= 8) {
-      bits -= 8;
-      out += static_cast<char>(acc >> bits & 0xff);
-    }
+  static constexpr auto kTable = make_decode_table(kBase64Url);
+  return decode64(text, kTable);
+}
+
+std::optional<std::string> base64_decode(std::string_view text) {
+  static constexpr auto kTable = make_decode_table(kBase64);
+  if (text.size() % 4 != 0) return std::nullopt;
+  if (text.ends_with("==")) {
+    text.remove_suffix(2);
+  } else if (text.ends_with('=')) {
+    text.remove_suffix(1);
   }
-  if ((acc & ((1u << bits) - 1)) != 0) return std::nullopt;
-  return out;
+  return decode64(text, kTable);
 }
 
 std::optional<std::string> percent_decode(std::string_view text) {

@@ -12,6 +12,8 @@ std::optional<std::string> hex_decode(std::string_view text);
 
 /// RFC 4648 section 4, with padding.
 std::string base64_encode(std::string_view bytes);
+/// The inverse, as strict as base64url_decode: padding is required.
+std::optional<std::string> base64_decode(std::string_view text);
 /// RFC 4648 section 5, without padding.
 std::string base64url_encode(std::string_view bytes);
 /// Refuses padding, line breaks, foreign characters and non-zero trailing bits, so that every
