@@ -22,7 +22,8 @@ using Clock = std::chrono::steady_clock;
 struct Caller {
   enum class Kind { kGateway, kService, kToken };
   Kind kind = Kind::kService;
-  std::string name;  // "gateway", "cli", ..., or the service token's id
+  std::string name;     // "gateway", "cli", ..., or the service token's id
+  std::string project;  // of a service token: the only project that it may act in
 };
 
 /// One call. Shared by the handler and the stream, so that cancelling reaches work under way.
@@ -34,7 +35,7 @@ class Call {
   std::string session;
   std::string request_id;
   std::string client_address;
-  TraceContext trace;
+  TraceContext trace;  // the server's own span, child of the caller's
   Clock::time_point deadline;
 
   /// True once the caller has gone away or the deadline has passed: the answer would not be read.
@@ -47,6 +48,15 @@ class Call {
   std::atomic<bool> cancelled_{false};
 };
 using CallPtr = std::shared_ptr<Call>;
+
+/// Where the serialized answer of a call on the stream goes. Any thread; once.
+class ReplySink {
+ public:
+  virtual void reply(Result<std::string> answer) = 0;
+
+ protected:
+  ~ReplySink() = default;
+};
 
 /// Takes the answer of one call. Move-only; any thread; once.
 template <class Reply>

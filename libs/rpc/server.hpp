@@ -1,5 +1,15 @@
 // The service's side: a gRPC server with health, reflection, the typed service and its `Calls`
 // stream. Owned by the service's app; start and stop from one thread.
+//
+//   class StorageService final : public rpc::CallsService<storage::v1::Storage> {
+//    public:
+//     using CallsService::CallsService;
+//     grpc::ServerUnaryReactor* Query(grpc::CallbackServerContext* context,
+//                                     const QueryRequest* request, QueryReply* reply) override {
+//       return rpc::serve_unary(dispatcher(), "Query", context, request, reply);
+//     }
+//   };
+//   Server::start(config, std::move(methods), rpc::make_service<StorageService>);
 #pragma once
 
 #include <chrono>
@@ -9,49 +19,43 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include "libs/rpc/calls_service.hpp"
 #include "libs/rpc/credentials.hpp"
 #include "libs/rpc/method_table.hpp"
-#include "raymesh/common/v1/calls.pb.h"
+#include "libs/rpc/unary_call.hpp"
+#include "libs/telemetry/metrics.hpp"
 
 namespace raymesh::rpc {
 
+/// Bounds of one server. The defaults are what ships.
 struct ServerLimits {
   size_t max_calls_per_stream = 65'536;
   size_t max_calls_per_project = 8'192;
-  size_t max_request_bytes = 16u << 20;
+  size_t max_request_bytes = 16u << 20;  // on the Calls stream, all chunks together
+  size_t max_reply_bytes = 64u << 20;
+  size_t max_stream_bytes = 256u << 20;  // requests and replies held for one stream
   size_t max_streams = 256;
+  size_t max_unary_bytes = 4u << 20;  // one gRPC message of a unary method
 };
 
 struct ServerConfig {
   std::string name;     // "storage"
-  std::string address;  // "127.0.0.1:5002"; empty: in-process only
+  std::string address;  // "127.0.0.1:5002"; "unix:/path"; empty: in-process only
   ServerCredentials credentials;
   ServerLimits limits;
+  metrics::Registry* metrics = nullptr;  // may be null; must outlive the server
 };
-
-/// Decides who calls (certificate, cluster key, service token) and runs methods for both doors.
-class Dispatcher;
-
-/// Body of a unary method of a CallbackService:
-///   return rpc::serve_unary(dispatcher_, "Query", context, request, reply);
-template <class Request, class Reply>
-grpc::ServerUnaryReactor* serve_unary(Dispatcher& dispatcher, std::string_view method,
-                                      grpc::CallbackServerContext* context, const Request* request,
-                                      Reply* reply);
-
-/// Body of the `Calls` method.
-grpc::ServerBidiReactor<common::v1::ClientBatch, common::v1::ServerBatch>* serve_calls(
-    Dispatcher& dispatcher, grpc::CallbackServerContext* context);
 
 class Server {
  public:
+  using MakeService = std::function<std::unique_ptr<grpc::Service>(Dispatcher&)>;
+
   /// `make_service` gets the dispatcher that its unary methods and Calls hand over to.
-  static Result<std::unique_ptr<Server>> start(
-      ServerConfig config, MethodTable methods,
-      const std::function<std::unique_ptr<grpc::Service>(Dispatcher&)>& make_service);
+  static Result<std::unique_ptr<Server>> start(ServerConfig config, MethodTable methods,
+                                               const MakeService& make_service);
   virtual ~Server() = default;
 
-  /// The port, when the address asked for port 0.
+  /// The port, when the address asked for port 0; 0 for a unix socket.
   virtual int port() const = 0;
   virtual std::shared_ptr<grpc::Channel> in_process_channel() = 0;
   /// What the standard health service answers.
@@ -59,5 +63,10 @@ class Server {
   /// Health off, Drain on every stream, wait for calls in flight up to `grace`, then stop.
   virtual void stop(std::chrono::milliseconds grace) = 0;
 };
+
+template <class Service>
+std::unique_ptr<grpc::Service> make_service(Dispatcher& dispatcher) {
+  return std::make_unique<Service>(dispatcher);
+}
 
 }  // namespace raymesh::rpc
