@@ -19,7 +19,8 @@ common::v1::Error error_to_proto(const Error& error) {
 
 Error error_from_proto(const common::v1::Error& proto) {
   const std::chrono::milliseconds retry(proto.retry_after_ms());
-  if (const ErrorKind* kind = errors::find(proto.code())) return Error(*kind, proto.message(), retry);
+  if (const ErrorKind* kind = errors::find(proto.code()))
+    return Error(*kind, proto.message(), retry);
   const bool unavailable = proto.status() == static_cast<uint32_t>(StatusCode::kUnavailable);
   return Error(unavailable ? errors::kUnavailable : errors::kInternal,
                proto.code() + ": " + proto.message(), retry);

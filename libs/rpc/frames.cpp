@@ -167,13 +167,26 @@ bool parse_context(std::string_view body, ContextBody& out) {
   Reader reader(body);
   for (Field f; reader.next(f);) {
     switch (f.number) {
-      case 1: out.project = f.bytes; break;
-      case 2: out.user = f.bytes; break;
-      case 3: out.session = f.bytes; break;
-      case 4: out.traceparent = f.bytes; break;
-      case 5: out.request_id = f.bytes; break;
-      case 6: out.client_address = f.bytes; break;
-      default: break;
+      case 1:
+        out.project = f.bytes;
+        break;
+      case 2:
+        out.user = f.bytes;
+        break;
+      case 3:
+        out.session = f.bytes;
+        break;
+      case 4:
+        out.traceparent = f.bytes;
+        break;
+      case 5:
+        out.request_id = f.bytes;
+        break;
+      case 6:
+        out.client_address = f.bytes;
+        break;
+      default:
+        break;
     }
   }
   return reader.ok();
@@ -184,31 +197,43 @@ bool parse_call(std::string_view body, CallBody& out) {
   Reader reader(body);
   for (Field f; reader.next(f);) {
     switch (f.number) {
-      case 1: out.method = f.bytes; break;
-      case 2: out.timeout_ms = static_cast<uint32_t>(f.value); break;
+      case 1:
+        out.method = f.bytes;
+        break;
+      case 2:
+        out.timeout_ms = static_cast<uint32_t>(f.value);
+        break;
       case 3:
         if (!parse_context(f.bytes, out.context)) return false;
         break;
-      case 4: out.payload = f.bytes; break;
-      case 5: out.more = f.value != 0; break;
-      case 6: out.credit = static_cast<uint32_t>(f.value); break;
-      default: break;
+      case 4:
+        out.payload = f.bytes;
+        break;
+      case 5:
+        out.more = f.value != 0;
+        break;
+      case 6:
+        out.credit = static_cast<uint32_t>(f.value);
+        break;
+      default:
+        break;
     }
   }
   return reader.ok();
 }
 
-std::string encode_call(std::string_view method, uint32_t timeout_ms, std::string_view context,
-                        std::string_view payload, bool more, uint32_t credit) {
-  std::string out;
-  out.reserve(method.size() + context.size() + payload.size() + 40);
-  append_bytes_field(out, 1, method);
-  append_varint_field(out, 2, timeout_ms);
-  append_bytes_field(out, 3, context);
-  append_bytes_field(out, 4, payload);
-  if (more) append_varint_field(out, 5, 1);
-  append_varint_field(out, 6, credit);
-  return out;
+void append_call(std::string& out, uint64_t id, const CallParts& call) {
+  append_envelope(out, id, kCall,
+                  bytes_field_size(call.method.size()) + 1 + varint_size(call.timeout_ms) +
+                      bytes_field_size(call.context.size()) +
+                      bytes_field_size(call.payload.size()) + (call.more ? 2 : 0) + 1 +
+                      varint_size(call.credit));
+  append_bytes_field(out, 1, call.method);
+  append_varint_field(out, 2, call.timeout_ms);
+  append_bytes_field(out, 3, call.context);
+  append_bytes_field(out, 4, call.payload);
+  if (call.more) append_varint_field(out, 5, 1);
+  append_varint_field(out, 6, call.credit);
 }
 
 }  // namespace raymesh::rpc::frames

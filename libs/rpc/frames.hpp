@@ -100,8 +100,15 @@ struct CallBody {
 };
 bool parse_call(std::string_view body, CallBody& out);
 
-/// The message of a Call frame.
-std::string encode_call(std::string_view method, uint32_t timeout_ms, std::string_view context,
-                        std::string_view payload, bool more, uint32_t credit);
+/// The body of a Call frame, as it is sent. `context` is a serialized CallContext.
+struct CallParts {
+  std::string_view method;
+  uint32_t timeout_ms = 0;
+  std::string_view context;
+  std::string_view payload;
+  bool more = false;
+  uint32_t credit = 0;
+};
+void append_call(std::string& out, uint64_t id, const CallParts& call);
 
 }  // namespace raymesh::rpc::frames

@@ -63,8 +63,7 @@ class MethodTable {
  public:
   template <class Request, class Reply>
   void add(std::string name, uint8_t callers, Handler<Request, Reply> handler) {
-    auto method =
-        std::make_unique<TypedMethod<Request, Reply>>(name, callers, std::move(handler));
+    auto method = std::make_unique<TypedMethod<Request, Reply>>(name, callers, std::move(handler));
     methods_[std::move(name)] = std::move(method);
   }
 

@@ -37,12 +37,20 @@ uint64_t Outbox::add_frame(uint64_t id, uint32_t field, std::string_view body) {
   return append([&](std::string& out) { frames::append_frame(out, id, field, body); });
 }
 
+uint64_t Outbox::add_call(uint64_t id, const frames::CallParts& call) {
+  return append([&](std::string& out) { frames::append_call(out, id, call); });
+}
+
 uint64_t Outbox::add_chunk(uint64_t id, std::string_view payload, bool more) {
   return append([&](std::string& out) { frames::append_chunk(out, id, payload, more); });
 }
 
 void Outbox::add_credit(uint64_t id, uint32_t bytes) {
   append([&](std::string& out) { frames::append_credit(out, id, bytes); });
+}
+
+void Outbox::add_cancel(uint64_t id) {
+  add_frame(id, frames::kCancel, {});
 }
 
 void Outbox::add_error(uint64_t id, const Error& error) {
@@ -58,7 +66,8 @@ void Outbox::start(Transfer& transfer) {
 }
 
 void Outbox::grant(Transfer& transfer, uint32_t bytes) {
-  transfer.credit = std::min<uint64_t>(transfer.credit + bytes, std::numeric_limits<int64_t>::max());
+  transfer.credit =
+      std::min<uint64_t>(transfer.credit + bytes, std::numeric_limits<int64_t>::max());
   start(transfer);
 }
 
@@ -73,12 +82,12 @@ Transfer* Outbox::append_transfer_chunk(std::string& batch) {
   ring_.pop_front();
   transfer.queued = false;
   if (!transfer.head.empty()) {
-    frames::append_frame(batch, transfer.id, frames::kCall, transfer.head);
+    batch += transfer.head;
     transfer.head.clear();
   } else {
     const size_t rest = transfer.body.size() - transfer.offset;
-    const auto n = static_cast<size_t>(
-        std::min<uint64_t>({frames::kChunkBytes, rest, transfer.credit}));
+    const auto n =
+        static_cast<size_t>(std::min<uint64_t>({frames::kChunkBytes, rest, transfer.credit}));
     frames::append_chunk(batch, transfer.id,
                          std::string_view(transfer.body).substr(transfer.offset, n), n < rest);
     transfer.offset += n;

@@ -10,13 +10,14 @@
 #include <string_view>
 
 #include "libs/base/result.hpp"
+#include "libs/rpc/frames.hpp"
 
 namespace raymesh::rpc {
 
 /// A payload that is sent in chunks. Owned by its call; linked into the outbox while it can send.
 struct Transfer {
   uint64_t id = 0;
-  std::string head;  // a Call frame's body that goes first; empty for replies
+  std::string head;  // a whole frame that goes first (Call); empty for replies
   std::string body;
   size_t offset = 0;    // of `body`, sent so far
   uint64_t credit = 0;  // bytes that may still be sent
@@ -29,8 +30,10 @@ class Outbox {
  public:
   /// Appends a small frame. Returns the number of its segment, for `sent`.
   uint64_t add_frame(uint64_t id, uint32_t field, std::string_view body);
+  uint64_t add_call(uint64_t id, const frames::CallParts& call);
   uint64_t add_chunk(uint64_t id, std::string_view payload, bool more);
   void add_credit(uint64_t id, uint32_t bytes);
+  void add_cancel(uint64_t id);
   void add_error(uint64_t id, const Error& error);
 
   /// Lets a transfer send from now on, as far as its credit goes.

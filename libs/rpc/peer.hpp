@@ -16,6 +16,7 @@
 
 #include "libs/base/result.hpp"
 #include "libs/base/unique_function.hpp"
+#include "libs/telemetry/metrics.hpp"
 
 namespace raymesh::common::v1 {
 class CallContext;
@@ -76,19 +77,27 @@ struct PeerLimits {
   size_t max_calls_per_project = 8'192;
   size_t max_request_bytes = 16u << 20;
   size_t max_reply_bytes = 64u << 20;
-  uint32_t initial_credit = 256u << 10;  // bytes of reply before the first Credit
+  size_t max_buffered_bytes = 512u << 20;  // of replies that are not complete yet, all calls
+  uint32_t initial_credit = 256u << 10;    // bytes of reply before the first Credit
+  /// How long a call waits when no endpoint is up, before `unavailable`.
+  std::chrono::milliseconds max_wait{1'000};
 };
 
 struct PeerConfig {
   std::string service;                 // full gRPC name, "raymesh.storage.v1.Storage"
   std::vector<std::string> endpoints;  // "host:port", "unix:/path" or "dns:name:port"
   PeerLimits limits;
+  metrics::Registry* metrics = nullptr;  // may be null; must outlive the peer
 };
 
 struct ClientCredentials;  // credentials.hpp
 
-std::shared_ptr<Peer> connect_peer(PeerConfig config, const ClientCredentials& credentials);
-/// `raymesh dev`: the service runs in this process.
+/// Errors: `invalid_value` for a malformed endpoint, one that is not loopback without certificates,
+/// or certificates that cannot be read. Does not wait for a connection. The last reference closes
+/// the peer: calls in flight end with `unavailable`, and it waits for its streams to end (except on
+/// a completion's thread, which may not wait for itself).
+Result<std::shared_ptr<Peer>> connect_peer(PeerConfig config, const ClientCredentials& credentials);
+/// `raymesh dev`: the service runs in this process (Server::in_process_channel).
 std::shared_ptr<Peer> in_process_peer(PeerConfig config, std::shared_ptr<grpc::Channel> channel);
 
 }  // namespace raymesh::rpc

@@ -1,6 +1,6 @@
 // One thread per process that runs small functions at given times: deadlines of calls and
-// reconnects. It sleeps until the earliest one; with none it never wakes. Thread-safe; the functions
-// run on the timer thread, must not block, and hold what they need by weak_ptr.
+// reconnects. It sleeps until the earliest one; with none it never wakes. Thread-safe; the
+// functions run on the timer thread, must not block, and hold what they need by weak_ptr.
 #pragma once
 
 #include <condition_variable>

@@ -27,7 +27,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
 
   /// True for the first caller only: it must finish.
   bool claim() { return !answered_.exchange(true); }
-  void finish(const Status& status);
+  void finish();
   void finish_error(const Error& error);
 
   void OnCancel() override;
@@ -36,10 +36,8 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
  private:
   Dispatcher& dispatcher_;
   grpc::CallbackServerContext* context_;
-  const Method* method_ = nullptr;
   CallPtr call_;
   bool admitted_ = false;
-  Clock::time_point started_;
   std::atomic<bool> answered_{false};
   std::shared_ptr<UnaryCall> keep_;
 };
@@ -59,7 +57,8 @@ grpc::ServerUnaryReactor* serve_unary(Dispatcher& dispatcher, std::string_view m
   if (!found) return unary.get();
   auto* typed = dynamic_cast<const TypedMethod<Request, Reply>*>(found);
   if (!typed) {
-    unary->finish_error(Error(errors::kInternal, std::string(method) + ": registered with other types"));
+    unary->finish_error(
+        Error(errors::kInternal, std::string(method) + ": registered with other types"));
     return unary.get();
   }
   grpc::ServerUnaryReactor* reactor = unary.get();
@@ -70,7 +69,7 @@ grpc::ServerUnaryReactor* serve_unary(Dispatcher& dispatcher, std::string_view m
                      unary->finish_error(answer.error());
                    } else if (unary->claim()) {
                      *reply = std::move(*answer);
-                     unary->finish(ok_status());
+                     unary->finish();
                    }
                  }));
   return reactor;

@@ -1,0 +1,92 @@
+#include "libs/rpc/credentials.hpp"
+
+#include <fstream>
+
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
+
+namespace raymesh::rpc {
+namespace {
+
+constexpr unsigned kReloadSeconds = 10;
+
+Status check_files(const TlsFiles& tls) {
+  if (tls.certificate.empty() || tls.key.empty() || tls.authority.empty())
+    return Error(errors::kInvalidValue,
+                 "mesh certificates: certificate, key and CA belong together; set all three");
+  for (const auto* path : {&tls.certificate, &tls.key, &tls.authority}) {
+    if (!std::ifstream(*path).good())
+      return Error(errors::kInvalidValue, "mesh certificates: cannot read " + *path);
+  }
+  return ok_status();
+}
+
+std::shared_ptr<grpc::experimental::FileWatcherCertificateProvider> watch(const TlsFiles& tls) {
+  return std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+      tls.key, tls.certificate, tls.authority, kReloadSeconds);
+}
+
+}  // namespace
+
+bool is_loopback(std::string_view address) {
+  if (address.starts_with("unix:")) return true;
+  const size_t colon = address.rfind(':');
+  std::string_view host = address.substr(0, colon);
+  if (host == "localhost" || host == "[::1]") return true;
+  if (!host.starts_with("127.")) return false;
+  // A name such as 127.example.org is not an address.
+  return host.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
+Status check_bind(const std::string& address, const ServerCredentials& credentials) {
+  if (!credentials.tls.empty()) return check_files(credentials.tls);
+  if (address.empty()) return ok_status();
+  if (!is_loopback(address))
+    return Error(errors::kInvalidValue,
+                 "listen address " + address +
+                     " is not loopback: that needs mesh certificates (--mesh-cert, --mesh-key, "
+                     "--mesh-ca; `raymesh certs dev` makes some)");
+  if (credentials.cluster_key.empty())
+    return Error(errors::kInvalidValue, "listen address " + address +
+                                            ": set --cluster-key or mesh certificates, so that "
+                                            "only the gateway is believed");
+  if (credentials.cluster_key.size() < kMinClusterKeyBytes)
+    return Error(errors::kInvalidValue, "the cluster key is shorter than " +
+                                            std::to_string(kMinClusterKeyBytes) + " characters");
+  return ok_status();
+}
+
+Status check_endpoint(const std::string& endpoint, const ClientCredentials& credentials) {
+  if (!credentials.tls.empty()) return check_files(credentials.tls);
+  std::string_view address = endpoint;
+  if (address.starts_with("dns:")) address.remove_prefix(4);
+  if (!is_loopback(address))
+    return Error(errors::kInvalidValue, "endpoint " + endpoint +
+                                            " is not loopback: that needs mesh certificates "
+                                            "(--mesh-cert, --mesh-key, --mesh-ca)");
+  return ok_status();
+}
+
+Result<std::shared_ptr<grpc::ServerCredentials>> grpc_server_credentials(const TlsFiles& tls) {
+  if (tls.empty()) return grpc::InsecureServerCredentials();
+  RAYMESH_CHECK_OK(check_files(tls));
+  grpc::experimental::TlsServerCredentialsOptions options(watch(tls));
+  options.watch_root_certs();
+  options.watch_identity_key_cert_pairs();
+  options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  return grpc::experimental::TlsServerCredentials(options);
+}
+
+Result<std::shared_ptr<grpc::ChannelCredentials>> grpc_channel_credentials(const TlsFiles& tls) {
+  if (tls.empty()) return grpc::InsecureChannelCredentials();
+  RAYMESH_CHECK_OK(check_files(tls));
+  grpc::experimental::TlsChannelCredentialsOptions options;
+  options.set_certificate_provider(watch(tls));
+  options.watch_root_certs();
+  options.watch_identity_key_cert_pairs();
+  return grpc::experimental::TlsCredentials(options);
+}
+
+}  // namespace raymesh::rpc

@@ -1,0 +1,171 @@
+#include "libs/rpc/dispatcher.hpp"
+
+#include <algorithm>
+
+#include <grpc/grpc_security_constants.h>
+
+#include "libs/crypto/hash.hpp"
+#include "libs/crypto/jwt.hpp"
+#include "libs/rpc/calls_stream.hpp"
+#include "libs/rpc/service_token.hpp"
+
+namespace raymesh::rpc {
+namespace {
+
+std::string_view view(grpc::string_ref s) {
+  return {s.data(), s.size()};
+}
+
+std::optional<std::string_view> find_metadata(const grpc::ServerContextBase& context,
+                                              const char* key) {
+  const auto& all = context.client_metadata();
+  auto it = all.find(key);
+  if (it == all.end()) return std::nullopt;
+  return view(it->second);
+}
+
+// The in-process transport has no handshake, so its auth context is empty; every listening port has
+// a security connector that sets the transport's type on the server's own side (gRPC 1.51, also for
+// plain ports: "insecure"). A remote caller has no say in either. Checked by tests/unit/rpc.
+bool is_in_process(const grpc::ServerContextBase& context) {
+  const auto auth = context.auth_context();
+  if (auth && auth->begin() != auth->end()) return false;
+  return context.peer() == "unknown";
+}
+
+bool printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Dispatcher>> Dispatcher::create(const ServerConfig& config,
+                                                       MethodTable methods) {
+  std::unique_ptr<Dispatcher> dispatcher(new Dispatcher(config, std::move(methods)));
+  if (!config.credentials.service_token_keys.empty()) {
+    RAYMESH_TRY(dispatcher->token_keys_,
+                crypto::KeyRing::parse(config.credentials.service_token_keys));
+  }
+  return dispatcher;
+}
+
+Dispatcher::Dispatcher(const ServerConfig& config, MethodTable methods)
+    : limits_(config.limits),
+      tls_(!config.credentials.tls.empty()),
+      cluster_key_(config.credentials.cluster_key),
+      methods_(std::move(methods)),
+      projects_(config.limits.max_calls_per_project) {}
+
+Result<Caller> Dispatcher::identify_token(std::string_view bearer) const {
+  if (!token_keys_)
+    return Error(errors::kUnauthenticated, "this service takes no service tokens: it has no keys");
+  RAYMESH_TRY(auto token, verify_service_token(*token_keys_, bearer, crypto::jwt::unix_now()));
+  return Caller{Caller::Kind::kToken, std::move(token.id), std::move(token.project)};
+}
+
+Result<Caller> Dispatcher::identify(const grpc::ServerContextBase& context) const {
+  constexpr std::string_view kBearer = "Bearer ";
+  if (auto header = find_metadata(context, "authorization"); header && header->starts_with(kBearer))
+    return identify_token(header->substr(kBearer.size()));
+  if (is_in_process(context)) return Caller{Caller::Kind::kGateway, "gateway", {}};
+
+  if (tls_) {
+    std::string_view role;
+    const auto auth = context.auth_context();
+    for (grpc::string_ref name : auth->FindPropertyValues(GRPC_PEER_DNS_PROPERTY_NAME)) {
+      std::string_view dns = view(name);
+      if (!dns.ends_with(kIdentityDomain)) continue;
+      if (!role.empty())
+        return Error(errors::kUnauthenticated, "the certificate names more than one role");
+      role = dns.substr(0, dns.size() - kIdentityDomain.size());
+    }
+    if (role.empty())
+      return Error(errors::kUnauthenticated, "the certificate names no role (<role>.raymesh)");
+    return Caller{
+        role == "gateway" ? Caller::Kind::kGateway : Caller::Kind::kService, std::string(role), {}};
+  }
+
+  auto key = find_metadata(context, kClusterKeyMetadata);
+  if (!key || cluster_key_.empty() || !crypto::constant_time_equal(*key, cluster_key_))
+    return Error(errors::kUnauthenticated,
+                 "the caller showed no certificate, service token or right cluster key");
+  return Caller{Caller::Kind::kGateway, "gateway", {}};
+}
+
+Result<const Method*> Dispatcher::authorize(std::string_view name, const Caller& caller) const {
+  const Method* method = methods_.find(name);
+  if (!method)
+    return Error(errors::kUnknownMethod,
+                 "no method " + std::string(name.substr(0, frames::kMaxText)));
+  uint8_t bit = kCallerService;
+  if (caller.kind == Caller::Kind::kGateway) bit = kCallerGateway;
+  if (caller.kind == Caller::Kind::kToken) bit = kCallerToken;
+  if (caller.kind == Caller::Kind::kService && caller.name == "cli") bit = kCallerCli;
+  if (!(method->callers & bit))
+    return Error(errors::kPermissionDenied, caller.name + " may not call " + method->name);
+  return method;
+}
+
+Status Dispatcher::accept_context(Call& call, const Caller& caller,
+                                  const frames::ContextBody& c) const {
+  for (auto text : {c.project, c.user, c.session, c.traceparent, c.request_id, c.client_address}) {
+    if (text.size() > frames::kMaxText)
+      return Error(errors::kInvalidRequest, "a text of the call's context is longer than " +
+                                                std::to_string(frames::kMaxText) + " bytes");
+  }
+  if (caller.kind != Caller::Kind::kGateway) {
+    if (!c.user.empty() || !c.session.empty() || !c.client_address.empty() ||
+        (caller.kind == Caller::Kind::kService && !c.project.empty()))
+      return Error(errors::kUntrustedContext,
+                   "only the gateway may say on whose behalf a call is made, not " + caller.name);
+    if (!c.project.empty() && c.project != caller.project)
+      return Error(errors::kWrongProject,
+                   "the service token is for another project than " + std::string(c.project));
+  }
+  call.caller = caller;
+  call.project = caller.kind == Caller::Kind::kToken ? caller.project : std::string(c.project);
+  call.user = c.user;
+  call.session = c.session;
+  call.client_address = c.client_address;
+  if (printable(c.request_id)) call.request_id = c.request_id;
+  auto parent = TraceContext::parse(c.traceparent);
+  call.trace = parent ? parent->child() : TraceContext::start();
+  return ok_status();
+}
+
+Status Dispatcher::open_stream(const std::shared_ptr<CallsStream>& stream) {
+  std::lock_guard lock(mutex_);
+  if (draining_)
+    return Error(errors::kUnavailable, "the service is stopping", std::chrono::milliseconds(1000));
+  if (streams_.size() >= limits_.max_streams)
+    return Error(errors::kOverloaded,
+                 "the service has " + std::to_string(limits_.max_streams) +
+                     " streams, the most that it takes",
+                 std::chrono::milliseconds(1000));
+  streams_.emplace(stream.get(), stream);
+  return ok_status();
+}
+
+void Dispatcher::close_stream(CallsStream* stream) {
+  {
+    std::lock_guard lock(mutex_);
+    streams_.erase(stream);
+  }
+  stream_closed_.notify_all();
+}
+
+void Dispatcher::drain(std::chrono::milliseconds grace) {
+  std::vector<std::shared_ptr<CallsStream>> all;
+  {
+    std::lock_guard lock(mutex_);
+    draining_ = true;
+    for (auto& [raw, weak] : streams_)
+      if (auto stream = weak.lock()) all.push_back(std::move(stream));
+  }
+  for (auto& stream : all) stream->drain();
+  all.clear();
+  std::unique_lock lock(mutex_);
+  stream_closed_.wait_for(lock, grace, [this] { return streams_.empty(); });
+}
+
+}  // namespace raymesh::rpc

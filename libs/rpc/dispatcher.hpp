@@ -1,0 +1,68 @@
+// What both doors of a server share: it decides who calls (certificate, in-process channel, cluster
+// key, service token), what the caller may do and say, and counts calls. Owned by the Server, which
+// outlives every call; thread-safe.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <unordered_set>
+
+#include <grpcpp/server_context.h>
+
+#include "libs/crypto/key_ring.hpp"
+#include "libs/rpc/frames.hpp"
+#include "libs/rpc/project_counts.hpp"
+#include "libs/rpc/server.hpp"
+
+namespace raymesh::rpc {
+
+class CallsStream;
+
+class Dispatcher {
+ public:
+  static Result<std::unique_ptr<Dispatcher>> create(const ServerConfig& config,
+                                                    MethodTable methods);
+
+  /// Errors: `unauthenticated`.
+  Result<Caller> identify(const grpc::ServerContextBase& context) const;
+  /// Errors: `unknown_method`, `permission_denied`.
+  Result<const Method*> authorize(std::string_view method, const Caller& caller) const;
+  /// Fills in on whose behalf the call is. Errors: `untrusted_context`, `wrong_project`,
+  /// `invalid_request`.
+  Status accept_context(Call& call, const Caller& caller, const frames::ContextBody& context) const;
+
+  /// Every call that was admitted is released once. Errors: `overloaded`.
+  Status admit(std::string_view project) { return projects_.admit(project); }
+  void release(std::string_view project) { projects_.release(project); }
+
+  const ServerLimits& limits() const { return limits_; }
+
+  /// A stream counts from `open_stream` to `close_stream`. Errors: `unavailable` (stopping),
+  /// `overloaded`.
+  Status open_stream(const std::shared_ptr<CallsStream>& stream);
+  void close_stream(CallsStream* stream);
+  /// Drain to every stream, now and from now on; then waits until all have ended, at most `grace`.
+  void drain(std::chrono::milliseconds grace);
+
+ private:
+  Dispatcher(const ServerConfig& config, MethodTable methods);
+  Result<Caller> identify_token(std::string_view bearer) const;
+
+  const ServerLimits limits_;
+  const bool tls_;
+  const std::string cluster_key_;
+  const MethodTable methods_;
+  std::optional<crypto::KeyRing> token_keys_;
+  ProjectCounts projects_;
+
+  std::mutex mutex_;
+  std::condition_variable stream_closed_;
+  std::unordered_map<CallsStream*, std::weak_ptr<CallsStream>> streams_;
+  bool draining_ = false;
+};
+
+}  // namespace raymesh::rpc

@@ -1,0 +1,147 @@
+// The state behind a Peer: calls in flight, endpoints and their streams, under one mutex.
+// Completions and gRPC operations run outside of it. Held by its Peer handle and by every open
+// stream.
+//
+// A call is a slot. It waits (no stream is up), is queued (its frames lie in a stream's outbox),
+// sent, or ended. Its id on a stream holds the slot's index in the low bits, so that an answer
+// finds its call without a map.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <grpcpp/channel.h>
+
+#include "libs/rpc/backoff.hpp"
+#include "libs/rpc/credentials.hpp"
+#include "libs/rpc/deadline_queue.hpp"
+#include "libs/rpc/frames.hpp"
+#include "libs/rpc/outbox.hpp"
+#include "libs/rpc/peer.hpp"
+#include "libs/rpc/project_counts.hpp"
+
+namespace raymesh::rpc {
+
+class ClientStream;
+
+class PeerCore final : public std::enable_shared_from_this<PeerCore> {
+ public:
+  using Lock = std::unique_lock<std::mutex>;
+  /// Makes a channel for an address. Called on any thread, not under the mutex.
+  using MakeChannel = std::function<std::shared_ptr<grpc::Channel>(const std::string& address)>;
+
+  PeerCore(PeerConfig config, std::string cluster_key, MakeChannel make_channel);
+  ~PeerCore();
+
+  /// Connects to the static endpoints. Once, before the first call.
+  void start(const std::vector<std::string>& addresses);
+
+  uint64_t call(std::string_view method, const common::v1::CallContext& context,
+                std::string payload, const CallOptions& options, Peer::Done done);
+  void cancel(uint64_t ticket);
+  bool ready() const;
+  void shutdown();
+  /// Fails what is in flight, ends the streams and waits for them (not on a gRPC thread of ours).
+  void close();
+
+  /// The addresses that a name stands for now: streams are opened and drained accordingly.
+  void set_addresses(const std::vector<std::string>& addresses);
+
+  // Reactions of streams.
+  void stream_up(ClientStream& stream);
+  void stream_batch(ClientStream& stream, std::string_view batch);
+  void stream_write_done(ClientStream& stream, bool ok);
+  void stream_broken(ClientStream& stream);
+  void stream_done(ClientStream& stream, const grpc::Status& status);
+
+ private:
+  enum class State : uint8_t { kFree, kWaiting, kQueued };
+  struct Slot {
+    uint32_t index = 0;
+    uint32_t generation = 0;
+    State state = State::kFree;
+    Repeat repeat = Repeat::kNever;
+    bool large = false;  // the request goes as a transfer
+    ClientStream* stream = nullptr;
+    uint64_t id = 0;       // on the stream
+    uint64_t segment = 0;  // of the stream's outbox, for small requests
+    uint64_t affinity = 0;
+    uint8_t attempts = 0;  // streams that it was put on
+    Clock::time_point deadline;
+    Clock::time_point wait_until;  // while waiting: then `unavailable`
+    std::string method;
+    std::string context;  // serialized CallContext
+    std::string payload;  // kept for repeating
+    std::string project;
+    Transfer transfer;
+    std::string reply;
+    uint32_t ungranted = 0;  // bytes of reply since the last Credit
+    Peer::Done done;
+  };
+  struct Endpoint {
+    std::string address;
+    uint64_t hash = 0;
+    Backoff backoff;
+    std::shared_ptr<ClientStream> stream;  // the one for new calls, up or connecting
+    bool removed = false;
+  };
+  using EndpointPtr = std::shared_ptr<Endpoint>;
+  /// Completions to run once the mutex is free.
+  using Completed = std::vector<std::pair<Peer::Done, Result<std::string>>>;
+
+  /// What to do for a stream once the mutex is free.
+  enum class Action : uint8_t { kNone, kWrite, kHalfClose, kRelease };
+
+  static uint64_t ticket_of(const Slot& slot);
+  Slot* find(uint64_t ticket);
+  Slot* find_on(const ClientStream& stream, uint64_t id);
+  Slot& allocate();
+  void end(Slot& slot, Result<std::string> result, Completed& completed);
+  /// Takes the call off its stream.
+  void detach(Slot& slot);
+  void wait(Slot& slot, Clock::time_point until);
+  void send(Slot& slot, ClientStream& stream);
+  ClientStream* choose(uint64_t affinity) const;
+  void place_waiting();
+  void connect(const EndpointPtr& endpoint);
+  void reconnect_later(const EndpointPtr& endpoint);
+  EndpointPtr endpoint_of(const ClientStream& stream) const;
+  void arm(Clock::time_point at, uint64_t ticket);
+  void set_alarm(Clock::time_point at);
+  void on_alarm();
+  void on_frame(ClientStream& stream, std::string_view bytes, Completed& completed);
+  void on_chunk(ClientStream& stream, Slot& slot, std::string_view body, Completed& completed);
+  void fail_over(ClientStream& stream, Completed& completed);
+
+  Action next_action(ClientStream& stream);
+  static void perform(ClientStream& stream, Action action);
+  /// Unlocks, then starts what is due on this stream.
+  void flush(ClientStream& stream, Lock lock);
+  void flush_all(Lock lock);
+
+  const PeerConfig config_;
+  const std::string cluster_key_;
+  const MakeChannel make_channel_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable streams_ended_;
+  std::deque<Slot> slots_;
+  std::vector<uint32_t> free_;
+  size_t live_ = 0;
+  size_t reply_bytes_ = 0;        // of replies that are not complete yet
+  std::deque<uint64_t> waiting_;  // tickets, oldest first; ended ones are skipped
+  std::vector<EndpointPtr> endpoints_;
+  std::vector<std::shared_ptr<ClientStream>> streams_;  // all that have not ended
+  DeadlineQueue deadlines_;
+  Clock::time_point alarm_ = Clock::time_point::max();
+  ProjectCounts projects_;
+  bool shutdown_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace raymesh::rpc
