@@ -56,10 +56,23 @@ RedisServer::~RedisServer() {
 }
 
 void RedisServer::start() {
-  std::vector<std::string> arguments = {
-      "redis-server", "--port",       "0",  "--unixsocket", socket_, "--unixsocketperm", "700",
-      "--save",       "",             "--appendonly",       "no",    "--daemonize",      "no",
-      "--dir",        folder_,        "--logfile",          folder_ + "/redis.log"};
+  std::vector<std::string> arguments = {"redis-server",
+                                        "--port",
+                                        "0",
+                                        "--unixsocket",
+                                        socket_,
+                                        "--unixsocketperm",
+                                        "700",
+                                        "--save",
+                                        "",
+                                        "--appendonly",
+                                        "no",
+                                        "--daemonize",
+                                        "no",
+                                        "--dir",
+                                        folder_,
+                                        "--logfile",
+                                        folder_ + "/redis.log"};
   arguments.insert(arguments.end(), options_.begin(), options_.end());
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
