@@ -47,7 +47,7 @@ TEST(RingTest, OnePrimaryMoreMovesOnlyItsShare) {
 }
 
 TEST(RingTest, HashesAreStable) {
-  EXPECT_EQ(Ring::hash("project"), 0xa160383e76e2ae69u;
+  EXPECT_EQ(Ring::hash("project"), 0xa160383e76e2ae69u);
 }
 
 }  // namespace
