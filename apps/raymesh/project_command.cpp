@@ -11,13 +11,12 @@ namespace {
 int create_project(Invocation& invocation) {
   Connection connection;
   std::string name;
-  std::vector<std::string> signup_roles;
+  std::vector<std::string> signup_roles = {"user"};
   config::Options options;
   connection.declare(options);
   connection.declare_project_secret(options);
   options.text("name", &name, "a name to show to people")
-      .list("signup-roles", &signup_roles,
-            "roles that clients may ask for at signup; none if empty");
+      .list("signup-roles", &signup_roles, "roles that clients may ask for at signup");
   return run_command(
       invocation,
       {"project create", "<id>",

@@ -182,6 +182,26 @@ Options& Options::list(std::string name, std::vector<std::string>* value, std::s
   return *this;
 }
 
+Options& Options::secret_list(std::string name, std::vector<std::string>* value, std::string help) {
+  list(std::move(name), value, std::move(help));
+  Option& option = options_.back();
+  option.default_text.clear();
+  option.is_secret = true;
+  option.set = [value](const std::vector<std::string>& texts) -> Status {
+    std::vector<std::string> items;
+    // Only a file's content has line ends, and comes as one text.
+    for (std::string text : texts) {
+      std::ranges::replace(text, '\n', ',');
+      for (std::string& item : split_list(text)) items.push_back(std::move(item));
+    }
+    if (std::ranges::any_of(items, [](const std::string& item) { return item.empty(); }))
+      return refused("an item is empty");
+    *value = std::move(items);
+    return ok_status();
+  };
+  return *this;
+}
+
 std::string Options::flag_name(const Option& option) const {
   if (option.section.empty() || option.section == own_section_) return option.name;
   return option.section + "-" + option.name;

@@ -60,6 +60,9 @@ class Options {
   /// Comma-separated in flags and environment, a sequence in YAML.
   Options& list(std::string name, std::vector<std::string>* value, std::string help);
 
+  /// A list that is a secret: as list, and by `<name>-file` with commas or line ends between items.
+  Options& secret_list(std::string name, std::vector<std::string>* value, std::string help);
+
   const std::vector<Option>& all() const { return options_; }
   /// The text of --help: options by section with flag, default and environment variable.
   std::string help(std::string_view program, std::string_view summary) const;

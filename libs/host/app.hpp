@@ -26,7 +26,9 @@ struct CommonConfig {
   std::string
       ops_listen;     // "host:port"; empty: none. The service's default is set before declare().
   rpc::TlsFiles tls;  // between processes: --mesh-cert, --mesh-key, --mesh-ca
-  std::string cluster_key;                  // --cluster-key, --cluster-key-file
+  std::string cluster_key;  // --cluster-key, --cluster-key-file
+  /// --service-token-keys: "kid:secret", the first one signs.
+  std::vector<std::string> service_token_keys;
   std::chrono::milliseconds drain{25'000};  // --drain: how long a clean stop may take
   /// --shutdown-delay: how long a stopping process goes on serving with its readiness off, so that
   /// load balancers notice first.
@@ -34,6 +36,9 @@ struct CommonConfig {
 
   void declare(config::Options& options);
   rpc::ClientCredentials client_credentials() const { return {tls, cluster_key}; }
+  rpc::ServerCredentials server_credentials() const {
+    return {tls, cluster_key, service_token_keys};
+  }
 };
 
 /// What a process lends to the apps in it.

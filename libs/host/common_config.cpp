@@ -20,6 +20,10 @@ void CommonConfig::declare(config::Options& options) {
       .secret("cluster-key", &cluster_key,
               "Shared by the processes of a cluster on one machine, in place of certificates; "
               "loopback only")
+      .secret_list(
+          "service-token-keys", &service_token_keys,
+          "kid:secret pairs that service tokens are checked with (docs/security/tokens.md); "
+          "without any, no service token is accepted")
       .duration("drain", &drain, milliseconds(0), hours(1),
                 "How long a clean stop may take after SIGTERM")
       .duration("shutdown-delay", &shutdown_delay, milliseconds(0), hours(1),

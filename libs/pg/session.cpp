@@ -137,6 +137,27 @@ Answer Session::query(const std::string& sql,
   return Answer(result);
 }
 
+Answer Session::prepared(const char* sql,
+                         std::initializer_list<std::optional<std::string>> parameters) {
+  auto known = statements_.find(sql);
+  if (known == statements_.end()) {
+    std::string name = "s" + std::to_string(statements_.size());
+    PGresult* result = PQprepare(connection_.get(), name.c_str(), sql, 0, nullptr);
+    if (!result) return Answer::lost(PQerrorMessage(connection_.get()));
+    Answer answer(result);
+    if (!answer.ok()) return answer;
+    known = statements_.emplace(sql, std::move(name)).first;
+  }
+  std::vector<const char*> values;
+  values.reserve(parameters.size());
+  for (const auto& p : parameters) values.push_back(p ? p->c_str() : nullptr);
+  PGresult* result =
+      PQexecPrepared(connection_.get(), known->second.c_str(), static_cast<int>(values.size()),
+                     values.data(), nullptr, nullptr, 0);
+  if (!result) return Answer::lost(PQerrorMessage(connection_.get()));
+  return Answer(result);
+}
+
 Answer Session::script(const std::string& sql) {
   PGresult* result = PQexec(connection_.get(), sql.c_str());
   if (!result) return Answer::lost(PQerrorMessage(connection_.get()));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -70,6 +71,9 @@ class Session {
                std::initializer_list<std::optional<std::string>> parameters) {
     return query(sql, std::span(parameters.begin(), parameters.size()));
   }
+  /// Like query, parsed and planned once per session: for statements that run often. `sql` has
+  /// static storage duration; its address names it.
+  Answer prepared(const char* sql, std::initializer_list<std::optional<std::string>> parameters);
   /// Any number of statements by the simple protocol; the last one's answer. For our own SQL only.
   Answer script(const std::string& sql);
 
@@ -92,7 +96,9 @@ class Session {
     void operator()(pg_conn* c) const;
   };
   explicit Session(pg_conn* connection);
-  std::unique_ptr<std::vector<Notice>> notices_;  // stable address for libpq's callback
+
+  std::map<const char*, std::string> statements_;  // prepared: text to name
+  std::unique_ptr<std::vector<Notice>> notices_;   // stable address for libpq's callback
   std::unique_ptr<pg_conn, Finish> connection_;
 };
 

@@ -9,7 +9,7 @@ constexpr const char* kTables = R"(
 CREATE TABLE projects (
   id           text PRIMARY KEY,
   name         text,
-  signup_roles text[] NOT NULL DEFAULT '{}',  -- what a client may ask for at signup
+  signup_roles text[] NOT NULL DEFAULT '{user}',  -- what a client may ask for at signup
   created_at   timestamptz NOT NULL DEFAULT now()
 );
 

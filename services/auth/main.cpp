@@ -1,0 +1,5 @@
+#include "services/auth/app.hpp"
+
+int main(int argc, char** argv) {
+  return raymesh::host::run(argc, argv, raymesh::auth::program());
+}
