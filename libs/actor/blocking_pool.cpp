@@ -34,7 +34,8 @@ struct BlockingPool::Shared {
   std::deque<Work> queue;
   std::vector<caf::actor> workers;
   std::vector<size_t> idle;  // indices into workers; Invariant: not empty only if queue is empty
-  size_t busy = 0;
+  size_t busy = 0;           // workers that were woken and have not found the queue empty since
+  size_t accepted = 0;       // closures waiting or running
   bool stopping = false;
 
   // In worker `index`, until the queue is empty.
@@ -47,6 +48,7 @@ struct BlockingPool::Shared {
       run(work);
       work.reset();  // what it holds goes before the pool counts as quiet
       lock.lock();
+      --accepted;
     }
     idle.push_back(index);
     if (--busy == 0) quiet.notify_all();
@@ -94,12 +96,13 @@ Status BlockingPool::submit(Work work) {
     std::lock_guard lock(shared_->mutex);
     if (shared_->stopping)
       return Error(errors::kUnavailable, "the pool \"" + shared_->name + "\" is stopping");
-    if (shared_->idle.empty() && shared_->queue.size() >= shared_->max_queued) {
+    if (shared_->accepted >= shared_->workers.size() + shared_->max_queued) {
       return Error(errors::kOverloaded, "the pool \"" + shared_->name + "\" has " +
                                             std::to_string(shared_->queue.size()) +
                                             " tasks waiting; try again");
     }
     shared_->queue.push_back(std::move(work));
+    ++shared_->accepted;
     if (!shared_->idle.empty()) {
       wake = shared_->workers[shared_->idle.back()];
       shared_->idle.pop_back();
@@ -116,6 +119,7 @@ void BlockingPool::stop(std::chrono::milliseconds grace) {
   shared_->stopping = true;
   shared_->quiet.wait_for(lock, grace, [this] { return shared_->busy == 0; });
   std::swap(dropped, shared_->queue);
+  shared_->accepted -= dropped.size();
   lock.unlock();
   if (!dropped.empty()) {
     log::warn("blocking work dropped at stop",
@@ -130,7 +134,7 @@ size_t BlockingPool::queued() const {
 
 size_t BlockingPool::running() const {
   std::lock_guard lock(shared_->mutex);
-  return shared_->busy;
+  return shared_->accepted - shared_->queue.size();
 }
 
 }  // namespace raymesh::actor

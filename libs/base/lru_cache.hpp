@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <list>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -27,13 +28,19 @@ class LruCache {
       *old = std::move(value);
       return *old;
     }
-    if (order_.size() >= capacity_ && !order_.empty()) {
-      index_.erase(order_.back().first);
-      order_.pop_back();
-    }
+    if (order_.size() >= capacity_) pop_oldest();
     order_.emplace_front(key, std::move(value));
     index_.emplace(key, order_.begin());
     return order_.front().second;
+  }
+
+  /// Takes out what was used longest ago: for owners that must say goodbye to what they drop.
+  std::optional<std::pair<Key, Value>> pop_oldest() {
+    if (order_.empty()) return std::nullopt;
+    std::optional<std::pair<Key, Value>> oldest(std::move(order_.back()));
+    index_.erase(index_.find(oldest->first));
+    order_.pop_back();
+    return oldest;
   }
 
   bool erase(const Key& key) {

@@ -1,0 +1,248 @@
+// A whole cluster for tests, in two forms that must serve the same: `separate` (five processes over mutual TLS, with PostgreSQL and
+// Redis of their own) and `dev` (one `raymesh dev`). startCluster gives addresses, keys, processes to kill, and stop().
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bin } from './paths.mjs';
+import { Child, freePorts, run, waitFor } from './processes.mjs';
+import { PG_BIN, Postgres, Redis } from './stores.mjs';
+
+const kProject = 'dev';
+const kOtherProject = 'other';
+
+export function startCluster(mode) {
+  if (mode === 'separate') return SeparateCluster.start();
+  if (mode === 'dev') return DevCluster.start();
+  throw new Error(`unknown mode '${mode}': separate or dev`);
+}
+
+class Cluster {
+  constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), 'rm-'));
+    this.project = kProject;
+    this.otherProject = kOtherProject;
+  }
+
+  raymesh(...args) {
+    return run(join(bin, 'raymesh'), args, { env: { PATH: process.env.PATH } });
+  }
+
+  async migrate(sql) {
+    const response = await fetch(`${this.url}/api/v1/db/migrate`, {
+      method: 'POST',
+      body: JSON.stringify({ sql }),
+      headers: { authorization: `Bearer ${this.apiKey}`, 'content-type': 'application/json' },
+    });
+    if (response.status !== 200) throw new Error(`migrate: ${response.status} ${await response.text()}`);
+  }
+
+  removeFolder() {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** One process of ours that can be killed and started again. */
+class Service {
+  constructor(name, command, args, readyUrl, log, env) {
+    Object.assign(this, { name, command, args, readyUrl, log, env });
+  }
+
+  get pid() {
+    return this.child.pid;
+  }
+
+  async start() {
+    this.child = new Child(this.name, this.command, this.args, { log: this.log, env: { PATH: process.env.PATH, ...this.env } });
+    await waitFor(async () => {
+      if (this.child.exited) throw new Error(`${this.name} ended: ${this.child.output.slice(-3000)}`);
+      return (await fetch(this.readyUrl)).status === 200;
+    }, `${this.name} to be ready`);
+  }
+
+  stop() {
+    return this.child.stop();
+  }
+
+  async kill() {
+    this.child.signal('SIGKILL');
+    await this.child.ended();
+  }
+}
+
+class SeparateCluster extends Cluster {
+  static async start() {
+    const c = new SeparateCluster();
+    try {
+      await c.#start();
+      return c;
+    } catch (error) {
+      await c.stop();
+      throw error;
+    }
+  }
+
+  async #start() {
+    const file = (name, content) => {
+      writeFileSync(join(this.folder, name), content, { mode: 0o600 });
+      return join(this.folder, name);
+    };
+    const secret = () => randomBytes(24).toString('hex');
+    this.postgres = new Postgres(join(this.folder, 'pg'));
+    this.redis = [new Redis(join(this.folder, 'rc'), { evict: true }), new Redis(join(this.folder, 'rs'))];
+    await Promise.all([this.postgres.ready(), ...this.redis.map((r) => r.ready())]);
+    this.postgres.sql(`CREATE DATABASE ${this.postgres.database}`, 'postgres');
+
+    const passwords = { auth: secret(), storage: secret(), project: secret() };
+    const admin = ['--postgres-url-file', file('admin-url', this.postgres.url())];
+    const projectSecret = file('project-secret', passwords.project);
+    this.raymesh('migrate', ...admin, '--auth-password-file', file('auth-password', passwords.auth), '--storage-password-file', file('storage-password', passwords.storage));
+    const keyOf = (project) => {
+      this.raymesh('project', 'create', project, ...admin, '--project-secret-file', projectSecret);
+      return JSON.parse(this.raymesh('key', 'create', '--project', project, '--json', ...admin)).key;
+    };
+    this.apiKey = keyOf(kProject);
+    this.otherApiKey = keyOf(kOtherProject);
+    this.schema = `p_${kProject}`;
+    this.certificates = join(this.folder, 'certs');
+    this.raymesh('certs', 'dev', '--out', this.certificates);
+
+    const names = ['auth', 'storage', 'cache', 'realtime', 'gateway'];
+    const ports = await freePorts(12);
+    const [gatewayPort, realtimePort] = ports.splice(0, 2);
+    const grpc = Object.fromEntries(names.slice(0, 4).map((n) => [n, ports.shift()]));
+    const ops = Object.fromEntries(names.map((n) => [n, ports.shift()]));
+    this.names = names;
+    this.url = `http://127.0.0.1:${gatewayPort}`;
+    this.realtimeUrl = `ws://127.0.0.1:${realtimePort}`;
+    this.grpc = Object.fromEntries(Object.entries(grpc).map(([n, p]) => [n, `127.0.0.1:${p}`]));
+    this.ops = Object.fromEntries(Object.entries(ops).map(([n, p]) => [n, `http://127.0.0.1:${p}`]));
+    this.serviceTokenKeys = file('service-token-keys', `test:${secret()}`);
+    const config = file('raymesh.yaml', `
+log-level: info
+auth:
+  listen: ${this.grpc.auth}
+  postgres-url-file: ${file('auth-url', this.postgres.url('raymesh_auth', passwords.auth))}
+  token-keys-file: ${file('auth-token-keys', `t1:${secret()}`)}
+storage:
+  listen: ${this.grpc.storage}
+  postgres-url: ${this.#serverUrl()}
+  system-url-file: ${file('storage-url', this.postgres.url('raymesh_storage', passwords.storage))}
+  project-role-secret-file: ${projectSecret}
+cache:
+  listen: ${this.grpc.cache}
+  cache-url: ${this.redis[0].url}
+  state-url: ${this.redis[1].url}
+realtime:
+  listen: ${this.grpc.realtime}
+  public-listen: 127.0.0.1:${realtimePort}
+  public-url: ${this.realtimeUrl}
+  token-keys-file: ${file('realtime-token-keys', `r1:${secret()}`)}
+  max-connections: 15000
+gateway:
+  listen: 127.0.0.1:${gatewayPort}
+  auth: ${this.grpc.auth}
+  storage: ${this.grpc.storage}
+  cache: ${this.grpc.cache}
+  realtime: ${this.grpc.realtime}
+  rate-limit: 1000000
+  rate-limit-burst: 1000000
+  address-rate-limit: 1000000
+  address-rate-limit-burst: 1000000
+`);
+    this.services = Object.fromEntries(names.map((n) => [n, new Service(n, join(bin, `raymesh-${n}`), [
+      '--config', config,
+      '--ops-listen', `127.0.0.1:${ops[n]}`,
+      '--mesh-cert', join(this.certificates, `${n}.crt`),
+      '--mesh-key', join(this.certificates, `${n}.key`),
+      '--mesh-ca', join(this.certificates, 'ca.crt'),
+    ], `${this.ops[n]}/readyz`, join(this.folder, `${n}.log`))]));
+    await Promise.all(names.slice(0, 4).map((n) => this.services[n].start()));
+    await this.services.gateway.start();
+  }
+
+  #serverUrl() {
+    return `postgresql:///${this.postgres.database}?host=${encodeURIComponent(this.postgres.folder)}&port=${this.postgres.port}`;
+  }
+
+  serviceToken(project) {
+    return JSON.parse(this.raymesh('token', 'create', '--project', project, '--ttl', '10m', '--keys-file', this.serviceTokenKeys, '--json')).token;
+  }
+
+  /** Plain values, for other programs. */
+  describe() {
+    const p = this.postgres;
+    return {
+      url: this.url,
+      realtime_url: this.realtimeUrl,
+      api_key: this.apiKey,
+      project: this.project,
+      schema: this.schema,
+      ops: this.ops,
+      postgres: { bin: PG_BIN, host: p.folder, port: p.port, user: p.user, password: p.password, database: p.database, pid: p.child.pid },
+      pids: Object.fromEntries(this.names.map((n) => [n, this.services[n].pid])),
+    };
+  }
+
+  /** Ends everything; gives what was not as it should be. */
+  async stop() {
+    const problems = [];
+    for (const name of [...(this.names ?? [])].reverse()) {
+      const service = this.services?.[name];
+      if (!service?.child) continue;
+      try {
+        const { code, signal } = await service.stop();
+        if (code !== 0 && signal !== 'SIGKILL') problems.push(`${name} ended with code ${code}, signal ${signal}\n${readFileSync(service.log, 'utf8').slice(-3000)}`);
+      } catch (error) {
+        problems.push(`${name}: ${error.message}`);
+      }
+    }
+    await Promise.all((this.redis ?? []).map((r) => r.stop().catch((e) => problems.push(e.message))));
+    await this.postgres?.stop().catch((e) => problems.push(e.message));
+    if (process.env.RAYMESH_KEEP) console.error(`kept: ${this.folder}`);
+    else this.removeFolder();
+    return problems;
+  }
+}
+
+class DevCluster extends Cluster {
+  static async start() {
+    const c = new DevCluster();
+    const ready = join(c.folder, 'ready.json');
+    c.child = new Child('raymesh dev', join(bin, 'raymesh'), ['dev', '--data-dir', join(c.folder, 'data'), '--port', '0', '--realtime-port', '0', '--ops-port', '0', '--ready-file', ready], {
+      env: { PATH: process.env.PATH },
+      log: join(c.folder, 'dev.log'),
+    });
+    try {
+      await c.child.says('raymesh ready', 60_000);
+      const told = JSON.parse(readFileSync(ready, 'utf8'));
+      c.url = told.url;
+      c.realtimeUrl = told.realtime_url;
+      c.apiKey = told.api_key;
+      const dataDir = ['--data-dir', join(c.folder, 'data')];
+      c.raymesh('project', 'create', kOtherProject, ...dataDir);
+      c.otherApiKey = JSON.parse(c.raymesh('key', 'create', '--project', kOtherProject, '--json', ...dataDir)).key;
+      return c;
+    } catch (error) {
+      await c.stop();
+      throw error;
+    }
+  }
+
+  describe() {
+    return { url: this.url, realtime_url: this.realtimeUrl, api_key: this.apiKey, project: this.project, pids: { dev: this.child.pid } };
+  }
+
+  async stop() {
+    const problems = [];
+    try {
+      const { code, signal } = await this.child.stop();
+      if (code !== 0) problems.push(`raymesh dev ended with code ${code}, signal ${signal}\n${this.child.output.slice(-3000)}`);
+    } catch (error) {
+      problems.push(error.message);
+    }
+    if (process.env.RAYMESH_KEEP) console.error(`kept: ${this.folder}`);
+    else this.removeFolder();
+    return problems;
+  }
+}
