@@ -41,6 +41,11 @@ bool answers_again(Client& client) {
   return false;
 }
 
+// A slot is freed just after its answer was given.
+void wait_until_idle(const Client& client) {
+  while (client.stats().outstanding != 0) std::this_thread::yield();
+}
+
 class RedisClientTest : public ::testing::Test {
  protected:
   test::RedisServer redis_;
@@ -97,8 +102,7 @@ TEST_F(RedisClientTest, KeepsTheOrderForManyThreads) {
   for (auto& thread : threads) thread.join();
   all.get_future().wait();
   EXPECT_EQ(right, kThreads * kEach);
-  // The last slot is freed just after its answer was given.
-  while (client.stats().outstanding != 0) std::this_thread::yield();
+  wait_until_idle(client);
 }
 
 TEST_F(RedisClientTest, LogsInAndSelects) {
@@ -147,6 +151,7 @@ TEST_F(RedisClientTest, RefusesMoreThanItsBounds) {
   config.max_bytes = 10'000;
   Client client(io_.context(), config);
   ASSERT_TRUE(ask(client, Command("PING")).ok());
+  wait_until_idle(client);
   redis_.pause();
   std::atomic<int> overloaded{0}, answered{0};
   std::promise<void> all;
@@ -160,6 +165,7 @@ TEST_F(RedisClientTest, RefusesMoreThanItsBounds) {
   EXPECT_EQ(overloaded, 5);
   redis_.resume();
   all.get_future().wait();
+  wait_until_idle(client);
   auto big = ask(client, Command("SET", "k", std::string(20'000, 'x')));
   ASSERT_FALSE(big.ok());
   EXPECT_TRUE(big.error().is(errors::kOverloaded));
