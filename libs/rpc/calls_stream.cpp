@@ -17,7 +17,8 @@ constexpr std::chrono::milliseconds kMaxTimeout = std::chrono::minutes(10);
 
 class RefusedStream final : public CallsReactor {
  public:
-  RefusedStream(grpc::CallbackServerContext* context, const Error& error) {
+  RefusedStream(Dispatcher& dispatcher, grpc::CallbackServerContext* context, const Error& error) {
+    dispatcher.probe().refused(*error.kind);
     context->AddTrailingMetadata(kErrorMetadata, error_to_proto(error).SerializeAsString());
     Finish(error_to_status(error));
   }
@@ -36,6 +37,8 @@ struct CallsStream::StreamCall final : Call, ReplySink {
   const std::shared_ptr<CallsStream> stream;
   const uint64_t id;
   const Method* method = nullptr;
+  Probe::Method* probe = nullptr;
+  Clock::time_point started;
 
   std::string request;  // collects chunks, while `receiving`
   bool receiving = false;
@@ -48,10 +51,10 @@ struct CallsStream::StreamCall final : Call, ReplySink {
 
 CallsReactor* serve_calls(Dispatcher& dispatcher, grpc::CallbackServerContext* context) {
   auto caller = dispatcher.identify(*context);
-  if (!caller.ok()) return new RefusedStream(context, caller.error());
+  if (!caller.ok()) return new RefusedStream(dispatcher, context, caller.error());
   auto stream = std::make_shared<CallsStream>(dispatcher, std::move(*caller));
   auto opened = dispatcher.open_stream(stream);
-  if (!opened.ok()) return new RefusedStream(context, opened.error());
+  if (!opened.ok()) return new RefusedStream(dispatcher, context, opened.error());
   stream->start();
   return stream.get();
 }
@@ -161,8 +164,10 @@ void CallsStream::on_call(uint64_t id, std::string_view body) {
   if (!admitted.ok()) return fail(id, admitted.error());
 
   call->method = *method;
+  call->probe = &dispatcher_.probe().method((*method)->name);
+  call->started = Clock::now();
   call->deadline =
-      Clock::now() + std::min(std::chrono::milliseconds(parsed.timeout_ms), kMaxTimeout);
+      call->started + std::min(std::chrono::milliseconds(parsed.timeout_ms), kMaxTimeout);
   call->reply_credit = parsed.credit;
   call->receiving = parsed.more;
   {
@@ -255,7 +260,7 @@ void CallsStream::on_cancel(uint64_t id) {
   auto call = find(id);
   if (!call) return;
   call->cancel();
-  erase(*call);
+  erase(*call, &errors::kCancelled);
 }
 
 void CallsStream::on_deadline() {
@@ -268,7 +273,7 @@ void CallsStream::on_deadline() {
     if (!call) continue;
     call->cancel();
     outbox_.add_error(*id, Error(errors::kDeadlineExceeded, "the call's time was up"));
-    erase(*call);
+    erase(*call, &errors::kDeadlineExceeded);
   }
   if (auto next = deadlines_.next()) arm_deadline(*next, 0);
   flush(std::move(lock));
@@ -297,10 +302,10 @@ void CallsStream::answer(StreamCall& call, Result<std::string> result) {
                    std::chrono::milliseconds(100));
   if (!result.ok()) {
     outbox_.add_error(call.id, result.error());
-    erase(call);
+    erase(call, result.error().kind);
   } else if (result->size() <= std::min<uint64_t>(frames::kChunkBytes, call.reply_credit)) {
     outbox_.add_chunk(call.id, *result, false);
-    erase(call);
+    erase(call, nullptr);
   } else {
     call.held += result->size();
     held_bytes_ += result->size();
@@ -311,7 +316,8 @@ void CallsStream::answer(StreamCall& call, Result<std::string> result) {
   flush(std::move(lock));
 }
 
-void CallsStream::erase(StreamCall& call) {
+void CallsStream::erase(StreamCall& call, const ErrorKind* error) {
+  call.probe->ended(error, Clock::now() - call.started);
   call.ended = true;
   outbox_.drop(call.transfer);
   held_bytes_ -= call.held;
@@ -325,7 +331,9 @@ void CallsStream::fail(uint64_t id, const Error& error) {
   outbox_.add_error(id, error);
   if (auto call = find(id)) {
     call->cancel();
-    erase(*call);
+    erase(*call, error.kind);
+  } else {
+    dispatcher_.probe().refused(*error.kind);
   }
   flush(std::move(lock));
 }
@@ -337,6 +345,7 @@ void CallsStream::abandon_all() {
   for (auto& [id, call] : calls) {
     call->cancel();
     call->ended = true;
+    call->probe->ended(&errors::kCancelled, Clock::now() - call->started);
     dispatcher_.release(call->project);
   }
   held_bytes_ = 0;
@@ -347,10 +356,12 @@ void CallsStream::flush(Lock lock) {
   if (corked_ || writing_ || finished_) return;
   if (!cancelled_ && !outbox_.empty()) {
     Transfer* sent = nullptr;
-    outgoing_ = slices::from_string(outbox_.take(sent));
+    std::string batch = outbox_.take(sent);
+    dispatcher_.probe().batch_sent(batch.size());
+    outgoing_ = slices::from_string(std::move(batch));
     if (sent) {
       auto call = find(sent->id);
-      erase(*call);
+      erase(*call, nullptr);
     }
     writing_ = true;
     lock.unlock();

@@ -46,8 +46,8 @@ class CallsStream final : public CallsReactor, public std::enable_shared_from_th
   void on_deadline();
 
   void answer(StreamCall& call, Result<std::string> result);
-  /// The call has ended: frees what it holds. The caller keeps it alive.
-  void erase(StreamCall& call);
+  /// The call has ended (`error` null: well): frees what it holds. The caller keeps it alive.
+  void erase(StreamCall& call, const ErrorKind* error);
   void fail(uint64_t id, const Error& error);
   void abandon_all();
   StreamCallPtr find(uint64_t id);

@@ -30,6 +30,11 @@ std::shared_ptr<grpc::experimental::FileWatcherCertificateProvider> watch(const 
 
 }  // namespace
 
+std::string role_of_service(std::string_view service) {
+  const size_t start = service.find('.') + 1;
+  return std::string(service.substr(start, service.find('.', start) - start));
+}
+
 bool is_loopback(std::string_view address) {
   if (address.starts_with("unix:")) return true;
   const size_t colon = address.rfind(':');

@@ -53,6 +53,9 @@ Status check_bind(const std::string& address, const ServerCredentials& credentia
 /// loopback needs certificates.
 Status check_endpoint(const std::string& endpoint, const ClientCredentials& credentials);
 
+/// The role that serves a gRPC service: "raymesh.storage.v1.Storage" is served by "storage".
+std::string role_of_service(std::string_view service);
+
 /// True for "127.x.y.z:port", "[::1]:port", "localhost:port" and "unix:/path".
 bool is_loopback(std::string_view address);
 

@@ -54,7 +54,19 @@ Dispatcher::Dispatcher(const ServerConfig& config, MethodTable methods)
       tls_(!config.credentials.tls.empty()),
       cluster_key_(config.credentials.cluster_key),
       methods_(std::move(methods)),
-      projects_(config.limits.max_calls_per_project) {}
+      projects_(config.limits.max_calls_per_project),
+      probe_(config.metrics, "server", config.name) {}
+
+Status Dispatcher::admit(std::string_view project) {
+  auto admitted = projects_.admit(project);
+  if (admitted.ok()) probe_.in_flight_changed(1);
+  return admitted;
+}
+
+void Dispatcher::release(std::string_view project) {
+  projects_.release(project);
+  probe_.in_flight_changed(-1);
+}
 
 Result<Caller> Dispatcher::identify_token(std::string_view bearer) const {
   if (!token_keys_)
@@ -143,6 +155,7 @@ Status Dispatcher::open_stream(const std::shared_ptr<CallsStream>& stream) {
                      " streams, the most that it takes",
                  std::chrono::milliseconds(1000));
   streams_.emplace(stream.get(), stream);
+  probe_.stream_up();
   return ok_status();
 }
 
@@ -150,6 +163,7 @@ void Dispatcher::close_stream(CallsStream* stream) {
   {
     std::lock_guard lock(mutex_);
     streams_.erase(stream);
+    probe_.stream_down();
   }
   stream_closed_.notify_all();
 }

@@ -9,12 +9,13 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 
 #include <grpcpp/server_context.h>
 
 #include "libs/crypto/key_ring.hpp"
 #include "libs/rpc/frames.hpp"
+#include "libs/rpc/probe.hpp"
 #include "libs/rpc/project_counts.hpp"
 #include "libs/rpc/server.hpp"
 
@@ -36,10 +37,11 @@ class Dispatcher {
   Status accept_context(Call& call, const Caller& caller, const frames::ContextBody& context) const;
 
   /// Every call that was admitted is released once. Errors: `overloaded`.
-  Status admit(std::string_view project) { return projects_.admit(project); }
-  void release(std::string_view project) { projects_.release(project); }
+  Status admit(std::string_view project);
+  void release(std::string_view project);
 
   const ServerLimits& limits() const { return limits_; }
+  Probe& probe() { return probe_; }
 
   /// A stream counts from `open_stream` to `close_stream`. Errors: `unavailable` (stopping),
   /// `overloaded`.
@@ -58,6 +60,7 @@ class Dispatcher {
   const MethodTable methods_;
   std::optional<crypto::KeyRing> token_keys_;
   ProjectCounts projects_;
+  Probe probe_;
 
   std::mutex mutex_;
   std::condition_variable stream_closed_;

@@ -4,6 +4,7 @@
 
 #include "libs/rpc/channel_arguments.hpp"
 #include "libs/rpc/credentials.hpp"
+#include "libs/rpc/discovery.hpp"
 #include "libs/rpc/peer_core.hpp"
 
 namespace raymesh::rpc {
@@ -27,22 +28,18 @@ class PeerHandle final : public Peer {
   const std::shared_ptr<PeerCore> core_;
 };
 
-// "raymesh.storage.v1.Storage" is served by the role "storage".
-std::string role_of(const std::string& service) {
-  const size_t start = service.find('.') + 1;
-  return service.substr(start, service.find('.', start) - start);
-}
-
 }  // namespace
 
 Result<std::shared_ptr<Peer>> connect_peer(PeerConfig config,
                                            const ClientCredentials& credentials) {
   if (config.endpoints.empty())
     return Error(errors::kInvalidValue, config.service + ": no endpoints are configured");
-  for (const auto& endpoint : config.endpoints)
+  for (const auto& endpoint : config.endpoints) {
+    RAYMESH_CHECK_OK(Discovery::check(endpoint));
     RAYMESH_CHECK_OK(check_endpoint(endpoint, credentials));
+  }
   RAYMESH_TRY(auto grpc_credentials, grpc_channel_credentials(credentials.tls));
-  const std::string identity = role_of(config.service) + std::string(kIdentityDomain);
+  const std::string identity = role_of_service(config.service) + std::string(kIdentityDomain);
   auto make_channel = [grpc_credentials, identity,
                        tls = !credentials.tls.empty()](const std::string& address) {
     grpc::ChannelArguments arguments;
@@ -54,14 +51,14 @@ Result<std::shared_ptr<Peer>> connect_peer(PeerConfig config,
   auto core = std::make_shared<PeerCore>(std::move(config),
                                          credentials.tls.empty() ? credentials.cluster_key : "",
                                          std::move(make_channel));
-  core->start(endpoints);
+  std::make_shared<Discovery>(endpoints, core)->start();
   return std::shared_ptr<Peer>(std::make_shared<PeerHandle>(std::move(core)));
 }
 
 std::shared_ptr<Peer> in_process_peer(PeerConfig config, std::shared_ptr<grpc::Channel> channel) {
   auto core = std::make_shared<PeerCore>(std::move(config), "",
                                          [channel](const std::string&) { return channel; });
-  core->start({"in-process"});
+  core->set_addresses({"in-process"});
   return std::make_shared<PeerHandle>(std::move(core));
 }
 

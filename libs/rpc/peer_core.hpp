@@ -23,6 +23,7 @@
 #include "libs/rpc/frames.hpp"
 #include "libs/rpc/outbox.hpp"
 #include "libs/rpc/peer.hpp"
+#include "libs/rpc/probe.hpp"
 #include "libs/rpc/project_counts.hpp"
 
 namespace raymesh::rpc {
@@ -38,9 +39,6 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   PeerCore(PeerConfig config, std::string cluster_key, MakeChannel make_channel);
   ~PeerCore();
 
-  /// Connects to the static endpoints. Once, before the first call.
-  void start(const std::vector<std::string>& addresses);
-
   uint64_t call(std::string_view method, const common::v1::CallContext& context,
                 std::string payload, const CallOptions& options, Peer::Done done);
   void cancel(uint64_t ticket);
@@ -49,8 +47,11 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   /// Fails what is in flight, ends the streams and waits for them (not on a gRPC thread of ours).
   void close();
 
-  /// The addresses that a name stands for now: streams are opened and drained accordingly.
+  /// The addresses there are now: streams are opened to new ones and drained to those gone.
   void set_addresses(const std::vector<std::string>& addresses);
+
+  /// Whether a call was made since the last time this was asked.
+  bool take_used();
 
   // Reactions of streams.
   void stream_up(ClientStream& stream);
@@ -60,6 +61,10 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   void stream_done(ClientStream& stream, const grpc::Status& status);
 
  private:
+  static constexpr uint32_t kIndexBits = 20;
+  static constexpr uint64_t kIndexMask = (1u << kIndexBits) - 1;
+  static constexpr std::chrono::milliseconds kRetryAfter{1'000};
+
   enum class State : uint8_t { kFree, kWaiting, kQueued };
   struct Slot {
     uint32_t index = 0;
@@ -72,9 +77,11 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
     uint64_t segment = 0;  // of the stream's outbox, for small requests
     uint64_t affinity = 0;
     uint8_t attempts = 0;  // streams that it was put on
+    Clock::time_point started;
     Clock::time_point deadline;
     Clock::time_point wait_until;  // while waiting: then `unavailable`
     std::string method;
+    Probe::Method* probe = nullptr;
     std::string context;  // serialized CallContext
     std::string payload;  // kept for repeating
     std::string project;
@@ -89,6 +96,7 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
     Backoff backoff;
     std::shared_ptr<ClientStream> stream;  // the one for new calls, up or connecting
     bool removed = false;
+    bool warned = false;  // the log knows that it is down
   };
   using EndpointPtr = std::shared_ptr<Endpoint>;
   /// Completions to run once the mutex is free.
@@ -117,7 +125,9 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   void on_frame(ClientStream& stream, std::string_view bytes, Completed& completed);
   void on_chunk(ClientStream& stream, Slot& slot, std::string_view body, Completed& completed);
   void fail_over(ClientStream& stream, Completed& completed);
+  void note_end(Endpoint& endpoint, const ClientStream& stream, const grpc::Status& status);
 
+  static void run(Completed& completed);
   Action next_action(ClientStream& stream);
   static void perform(ClientStream& stream, Action action);
   /// Unlocks, then starts what is due on this stream.
@@ -140,6 +150,9 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   DeadlineQueue deadlines_;
   Clock::time_point alarm_ = Clock::time_point::max();
   ProjectCounts projects_;
+  Probe probe_;
+  std::string last_failure_;  // why a stream ended, for people
+  bool used_ = false;
   bool shutdown_ = false;
   bool closed_ = false;
 };

@@ -21,10 +21,10 @@ UnaryCall::~UnaryCall() = default;
 const Method* UnaryCall::begin(std::string_view method, const common::v1::CallContext& context) {
   keep_ = shared_from_this();
   call_ = std::make_shared<Call>();
+  started_ = Clock::now();
   const auto left = context_->deadline() - std::chrono::system_clock::now();
-  call_->deadline =
-      Clock::now() +
-      std::min<Clock::duration>(std::chrono::duration_cast<Clock::duration>(left), kMaxTimeout);
+  call_->deadline = started_ + std::min<Clock::duration>(
+                                   std::chrono::duration_cast<Clock::duration>(left), kMaxTimeout);
   const auto refuse = [this](const Error& error) {
     finish_error(error);
     return nullptr;
@@ -40,27 +40,38 @@ const Method* UnaryCall::begin(std::string_view method, const common::v1::CallCo
   if (!accepted.ok()) return refuse(accepted.error());
   auto admitted = dispatcher_.admit(call_->project);
   if (!admitted.ok()) return refuse(admitted.error());
-  admitted_ = true;
+  probe_ = &dispatcher_.probe().method((*found)->name);
   return *found;
 }
 
+void UnaryCall::ended(const ErrorKind* error) {
+  if (probe_)
+    probe_->ended(error, Clock::now() - started_);
+  else if (error)
+    dispatcher_.probe().refused(*error);
+}
+
 void UnaryCall::finish() {
+  ended(nullptr);
   Finish(grpc::Status::OK);
 }
 
 void UnaryCall::finish_error(const Error& error) {
   if (!claim()) return;
+  ended(error.kind);
   context_->AddTrailingMetadata(kErrorMetadata, error_to_proto(error).SerializeAsString());
   Finish(error_to_status(error));
 }
 
 void UnaryCall::OnCancel() {
   if (call_) call_->cancel();
-  if (claim()) Finish(grpc::Status::CANCELLED);
+  if (!claim()) return;
+  ended(&errors::kCancelled);
+  Finish(grpc::Status::CANCELLED);
 }
 
 void UnaryCall::OnDone() {
-  if (admitted_) dispatcher_.release(call_->project);
+  if (probe_) dispatcher_.release(call_->project);
   auto keep = std::move(keep_);
 }
 

@@ -10,6 +10,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "libs/rpc/method_table.hpp"
+#include "libs/rpc/probe.hpp"
 #include "raymesh/common/v1/calls.pb.h"
 
 namespace raymesh::rpc {
@@ -27,6 +28,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
 
   /// True for the first caller only: it must finish.
   bool claim() { return !answered_.exchange(true); }
+  /// Only after `claim`. The answer is in the reply message.
   void finish();
   void finish_error(const Error& error);
 
@@ -34,10 +36,13 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
   void OnDone() override;
 
  private:
+  void ended(const ErrorKind* error);
+
   Dispatcher& dispatcher_;
   grpc::CallbackServerContext* context_;
   CallPtr call_;
-  bool admitted_ = false;
+  Probe::Method* probe_ = nullptr;  // set when the call was admitted
+  Clock::time_point started_;
   std::atomic<bool> answered_{false};
   std::shared_ptr<UnaryCall> keep_;
 };
