@@ -1,13 +1,20 @@
 #include "libs/pg/session.hpp"
 
 #include <libpq-fe.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <limits>
 
 namespace raymesh::pg {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr size_t kMaxNotices = 1000;
+constexpr size_t kMaxNoticeBytes = 1024;
 
 std::string one_line(std::string_view text) {
   std::string out(text);
@@ -36,8 +43,32 @@ std::string message_of(const PGresult* result) {
 void collect_notice(void* target, const PGresult* result) {
   auto& notices = *static_cast<std::vector<Notice>*>(target);
   if (notices.size() >= kMaxNotices) return;
+  std::string message = message_of(result);
+  if (message.size() > kMaxNoticeBytes) {
+    size_t end = kMaxNoticeBytes;
+    while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xC0) == 0x80) --end;
+    message.resize(end);
+  }
   notices.push_back(
-      {std::string(field(result, PG_DIAG_SEVERITY_NONLOCALIZED)), message_of(result)});
+      {std::string(field(result, PG_DIAG_SEVERITY_NONLOCALIZED)), std::move(message)});
+}
+
+enum class Wait { kReady, kTimeout, kFailed };
+
+Wait wait_readable(int socket, Clock::time_point deadline) {
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0) return Wait::kTimeout;
+    pollfd descriptor{socket, POLLIN, 0};
+    const int timeout = static_cast<int>(std::min<int64_t>(left, std::numeric_limits<int>::max()));
+    const int ready = poll(&descriptor, 1, timeout);
+    if (ready > 0) return Wait::kReady;
+    if (ready < 0 && errno != EINTR) return Wait::kFailed;
+  }
+}
+
+bool is_copy(ExecStatusType status) {
+  return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
 }
 
 }  // namespace
@@ -51,6 +82,12 @@ Answer::Answer(pg_result* result) : result_(result) {}
 Answer Answer::lost(std::string message) {
   Answer answer(nullptr);
   answer.lost_ = one_line(message);
+  return answer;
+}
+
+Answer Answer::timed_out_at_deadline() {
+  Answer answer = lost("no answer before the deadline");
+  answer.timed_out_ = true;
   return answer;
 }
 
@@ -158,6 +195,36 @@ Answer Session::prepared(const char* sql,
   return Answer(result);
 }
 
+Answer Session::run(const std::string& sql, Clock::time_point deadline, size_t max_row_bytes) {
+  PGconn* c = connection_.get();
+  if (!PQsendQueryParams(c, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0)) {
+    return Answer::lost(PQerrorMessage(c));
+  }
+  PQsetSingleRowMode(c);
+  Answer last = Answer::lost("no answer");
+  size_t unread = 0;  // bytes of a message that is not whole yet
+  while (true) {
+    while (PQisBusy(c)) {
+      const Wait wait = wait_readable(PQsocket(c), deadline);
+      if (wait == Wait::kTimeout) return Answer::timed_out_at_deadline();
+      int available = 0;
+      if (wait == Wait::kReady && ioctl(PQsocket(c), FIONREAD, &available) == 0) {
+        unread += static_cast<size_t>(available);
+      }
+      if (unread > max_row_bytes) return Answer::lost("a row is too large");
+      if (wait == Wait::kFailed || !PQconsumeInput(c)) return Answer::lost(PQerrorMessage(c));
+    }
+    if (Clock::now() >= deadline) return Answer::timed_out_at_deadline();
+    PGresult* result = PQgetResult(c);
+    if (!result) return last;
+    unread = 0;
+    const ExecStatusType status = PQresultStatus(result);
+    Answer answer(result);
+    if (is_copy(status)) return Answer::lost("the statement wants to copy rows");
+    if (status != PGRES_SINGLE_TUPLE) last = std::move(answer);
+  }
+}
+
 Answer Session::script(const std::string& sql) {
   PGresult* result = PQexec(connection_.get(), sql.c_str());
   if (!result) return Answer::lost(PQerrorMessage(connection_.get()));
@@ -194,6 +261,11 @@ int Session::backend_pid() const {
 
 bool Session::is_connected() const {
   return PQstatus(connection_.get()) == CONNECTION_OK;
+}
+
+bool Session::is_ready() const {
+  const PGTransactionStatusType status = PQtransactionStatus(connection_.get());
+  return status != PQTRANS_ACTIVE && status != PQTRANS_UNKNOWN;
 }
 
 bool Session::is_superuser() {

@@ -26,8 +26,11 @@ class Answer {
   explicit Answer(pg_result* result);
   /// The server said no, or the connection broke (sqlstate empty).
   static Answer lost(std::string message);
+  static Answer timed_out_at_deadline();
 
   bool ok() const;
+  /// Session::run gave up; the server may still be at it.
+  bool timed_out() const { return timed_out_; }
   /// Five characters (PostgreSQL manual, appendix A); empty when the connection broke.
   std::string_view sqlstate() const;
   /// PostgreSQL's primary message, with detail and hint when there are any; one line.
@@ -50,6 +53,7 @@ class Answer {
   };
   std::unique_ptr<pg_result, Clear> result_;
   std::string lost_;
+  bool timed_out_ = false;
 };
 
 struct Notice {
@@ -74,6 +78,11 @@ class Session {
   /// Like query, parsed and planned once per session: for statements that run often. `sql` has
   /// static storage duration; its address names it.
   Answer prepared(const char* sql, std::initializer_list<std::optional<std::string>> parameters);
+  /// One statement whose rows are thrown away as they come, so that no result is too large; a
+  /// single row above `max_row_bytes` counts as a lost connection. After a deadline or a loss only
+  /// destruction is left.
+  Answer run(const std::string& sql, std::chrono::steady_clock::time_point deadline,
+             size_t max_row_bytes = 64 * 1024 * 1024);
   /// Any number of statements by the simple protocol; the last one's answer. For our own SQL only.
   Answer script(const std::string& sql);
 
@@ -86,9 +95,11 @@ class Session {
 
   int backend_pid() const;
   bool is_connected() const;
+  /// Connected, and no statement is under way.
+  bool is_ready() const;
   /// True when the login is a superuser.
   bool is_superuser();
-  /// The server's notices since the last call, at most 1,000 kept.
+  /// The server's notices since the last call: at most 1,000, each cut to 1 KiB.
   std::vector<Notice> take_notices();
 
  private:

@@ -358,6 +358,12 @@ bool JsonMembers::next() {
   return true;
 }
 
+JsonValue JsonMembers::whole_value(std::string_view document, size_t at) {
+  const char* begin = document.data() + at;
+  const char* end = skip_value(begin, document.data() + document.size());
+  return JsonValue({begin, static_cast<size_t>(end - begin)});
+}
+
 std::optional<JsonValue> parse_json(std::string_view text) {
   return Validator(text).document();
 }

@@ -50,6 +50,9 @@ class JsonMembers {
   std::string_view key(std::string& scratch) const { return key_.text(scratch); }
   JsonValue value() const { return value_; }
 
+  /// The value that begins at `at` of a valid document.
+  static JsonValue whole_value(std::string_view document, size_t at);
+
  private:
   const char* at_;
   const char* end_;

@@ -37,10 +37,17 @@ struct MigrateOutcome {
   int64_t schema_epoch = 0;           // after the raise; caches older than it are stale
 };
 
-/// Errors: sql_required, body_too_large, forbidden_statement, migration_failed (statement number,
-/// line and PostgreSQL's message), statement_timeout (deadline), unavailable (no connection),
-/// outcome_unknown (the connection broke while committing). After an error nothing has changed,
-/// outcome_unknown excepted.
+/// The statements are split and checked (statement_policy.hpp) before a connection is made. Then,
+/// in one transaction on a fresh connection of the project's role: each statement by the extended
+/// protocol; deferred constraints; the schema must still be the role's; the role's settings and
+/// password are set again, for a DO block may have changed them; COMMIT. Then the project's schema
+/// epoch is raised. Migrations of one project run one after the other.
+///
+/// Errors: sql_required, body_too_large, invalid_request (too many statements),
+/// forbidden_statement, migration_failed (statement number, line and PostgreSQL's message),
+/// serialization_failure (deadlock), statement_timeout (deadline), unavailable (no connection, or
+/// lost before COMMIT), outcome_unknown (lost at COMMIT and not found out since). After an error
+/// nothing has changed, outcome_unknown excepted.
 Result<MigrateOutcome> migrate(const MigrateRequest& request, std::string_view sql,
                                const MigrateOptions& options = {});
 
