@@ -2,7 +2,6 @@
 
 #include <libpq-fe.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -195,29 +194,22 @@ Answer Session::prepared(const char* sql,
   return Answer(result);
 }
 
-Answer Session::run(const std::string& sql, Clock::time_point deadline, size_t max_row_bytes) {
+Answer Session::run(const std::string& sql, Clock::time_point deadline) {
   PGconn* c = connection_.get();
   if (!PQsendQueryParams(c, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0)) {
     return Answer::lost(PQerrorMessage(c));
   }
   PQsetSingleRowMode(c);
   Answer last = Answer::lost("no answer");
-  size_t unread = 0;  // bytes of a message that is not whole yet
   while (true) {
     while (PQisBusy(c)) {
       const Wait wait = wait_readable(PQsocket(c), deadline);
       if (wait == Wait::kTimeout) return Answer::timed_out_at_deadline();
-      int available = 0;
-      if (wait == Wait::kReady && ioctl(PQsocket(c), FIONREAD, &available) == 0) {
-        unread += static_cast<size_t>(available);
-      }
-      if (unread > max_row_bytes) return Answer::lost("a row is too large");
       if (wait == Wait::kFailed || !PQconsumeInput(c)) return Answer::lost(PQerrorMessage(c));
     }
     if (Clock::now() >= deadline) return Answer::timed_out_at_deadline();
     PGresult* result = PQgetResult(c);
     if (!result) return last;
-    unread = 0;
     const ExecStatusType status = PQresultStatus(result);
     Answer answer(result);
     if (is_copy(status)) return Answer::lost("the statement wants to copy rows");

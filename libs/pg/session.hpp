@@ -78,11 +78,10 @@ class Session {
   /// Like query, parsed and planned once per session: for statements that run often. `sql` has
   /// static storage duration; its address names it.
   Answer prepared(const char* sql, std::initializer_list<std::optional<std::string>> parameters);
-  /// One statement whose rows are thrown away as they come, so that no result is too large; a
-  /// single row above `max_row_bytes` counts as a lost connection. After a deadline or a loss only
-  /// destruction is left.
-  Answer run(const std::string& sql, std::chrono::steady_clock::time_point deadline,
-             size_t max_row_bytes = 64 * 1024 * 1024);
+  /// One statement whose rows are thrown away as they come, so that only one is held at a time
+  /// (libpq takes any single value that the server sends, up to 1 GB). After a deadline or a loss
+  /// only destruction is left.
+  Answer run(const std::string& sql, std::chrono::steady_clock::time_point deadline);
   /// Any number of statements by the simple protocol; the last one's answer. For our own SQL only.
   Answer script(const std::string& sql);
 
