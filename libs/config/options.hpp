@@ -5,10 +5,11 @@
 // RAYMESH_STORAGE_LISTEN and `storage: {listen: ...}` in the file; a common option `log-level` is
 // --log-level, RAYMESH_LOG_LEVEL and `log-level: ...`. One file and one environment can so serve a
 // whole cluster. An unknown key in the own or the common section, an unknown section, or a bad
-// value stops the start with a message that names it. A program that declares several named
-// sections
-// (`raymesh dev`) gives the first one the short flags; the others' are --<section>-<name>, as in
-// --storage-listen, while environment and file stay the same. Used at start-up, by one thread.
+// value stops the start with a message that names it.
+//
+// A program that declares several named sections (`raymesh dev`) gives the first one the short
+// flags; the others' are --<section>-<name>, as in --storage-listen, while environment and file stay
+// the same. Used at start-up, by one thread.
 #pragma once
 
 #include <chrono>
