@@ -23,7 +23,9 @@ class Store {
                                              const ClientConfig& config);
 
   /// The primary of this partition.
-  Client& at(std::string_view partition) { return *clients_[ring_.pick(partition)]; }
+  Client& at(std::string_view partition) { return *clients_[pick(partition)]; }
+  size_t pick(std::string_view partition) const { return ring_.pick(partition); }
+  Client& primary(size_t index) { return *clients_[index]; }
   const std::vector<std::unique_ptr<Client>>& primaries() const { return clients_; }
   /// unavailable, with the names of the primaries that are not connected.
   Status ready() const;

@@ -1,0 +1,42 @@
+// Every metric of the cache service, by name. Made once by the app; thread-safe.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "libs/redis/store.hpp"
+#include "libs/telemetry/metrics.hpp"
+
+namespace raymesh::cache {
+
+class Probe {
+ public:
+  explicit Probe(metrics::Registry& registry);
+
+  void read(bool found) { (found ? hits_ : misses_).add(); }
+  void changed() { changes_.add(); }
+  void over_quota() { over_quota_.add(); }
+  void leased(double tokens) {
+    leases_.add();
+    tokens_.add(tokens);
+  }
+  void lease_empty() { leases_empty_.add(); }
+  void usage_measured() { measured_.add(); }
+
+  /// Connections, queues and failures of a store's primaries, read when they are scraped. The store
+  /// outlives the registry's last scrape.
+  void watch(const std::string& store, const redis::Store& primaries);
+
+ private:
+  metrics::Registry& registry_;
+  metrics::Counter& hits_;
+  metrics::Counter& misses_;
+  metrics::Counter& changes_;
+  metrics::Counter& over_quota_;
+  metrics::Counter& leases_;
+  metrics::Counter& leases_empty_;
+  metrics::Counter& tokens_;
+  metrics::Counter& measured_;
+};
+
+}  // namespace raymesh::cache

@@ -1,0 +1,90 @@
+#include "services/cache/scripts.hpp"
+
+namespace raymesh::cache {
+
+// MEMORY USAGE is exact for strings and samples five elements of a collection. What expires or is
+// evicted is not subtracted, so the estimate errs upwards until it is measured anew. Collections
+// go in pieces, because unpack() is limited by Lua's stack.
+const redis::Script& change_script() {
+  static const redis::Script script(R"(
+local entry, usage = KEYS[1], KEYS[2]
+local quota, largest, incoming = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local op = ARGV[4]
+local before = redis.call('MEMORY', 'USAGE', entry) or 0
+local used = tonumber(redis.call('GET', usage) or 0)
+if op == 'SET' and ARGV[7] == '1' and before > 0 then return {0, used} end
+if op == 'SET' or op == 'HSET' or op == 'SADD' then
+  local grows = incoming
+  if op == 'SET' then grows = incoming - before
+  elseif before + incoming > largest then
+    redis.call(op == 'HSET' and 'HLEN' or 'SCARD', entry)
+    return {-2, used}
+  end
+  if quota > 0 and grows > 0 and used + grows > quota then return {-1, used} end
+end
+local count = 0
+if op == 'SET' then
+  if tonumber(ARGV[6]) > 0 then redis.call('SET', entry, ARGV[5], 'EX', ARGV[6])
+  else redis.call('SET', entry, ARGV[5]) end
+  count = 1
+elseif op == 'DEL' then
+  count = redis.call('UNLINK', entry)
+else
+  for i = 5, #ARGV, 4000 do
+    count = count + redis.call(op, entry, unpack(ARGV, i, math.min(i + 3999, #ARGV)))
+  end
+end
+local after = 0
+if op ~= 'DEL' then after = redis.call('MEMORY', 'USAGE', entry) or 0 end
+if after ~= before then
+  used = redis.call('INCRBY', usage, after - before)
+  if used < 0 then
+    redis.call('SET', usage, 0)
+    used = 0
+  end
+end
+return {count, used}
+)");
+  return script;
+}
+
+const redis::Script& measure_script() {
+  static const redis::Script script(R"(
+local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
+local bytes = 0
+for _, key in ipairs(page[2]) do
+  bytes = bytes + (redis.call('MEMORY', 'USAGE', key) or 0)
+end
+return {page[1], bytes}
+)");
+  return script;
+}
+
+// Time is kept in whole microseconds and tokens with six decimals, as text: a Lua number printed by
+// default has 14 digits, too few for microseconds since 1970. A bucket that has not been used for
+// the time it takes to fill expires, which is the same as being full.
+const redis::Script& lease_script() {
+  static const redis::Script script(R"(
+local rate, burst, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local held = redis.call('HMGET', KEYS[1], 't', 'n')
+local tokens = burst
+if held[1] and held[2] then
+  local passed = math.max(0, now - tonumber(held[1]))
+  tokens = math.min(burst, tonumber(held[2]) + passed * rate / 1000000)
+end
+local granted = math.floor(math.min(want, tokens) + 0.000001)
+local retry = 0
+if granted < 1 then
+  granted = 0
+  retry = math.ceil((1 - tokens) / rate * 1000)
+end
+redis.call('HSET', KEYS[1], 't', string.format('%.0f', now), 'n', string.format('%.6f', tokens - granted))
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.min(burst / rate * 1000, 86400000 * 366) + 1000))
+return {granted, retry}
+)");
+  return script;
+}
+
+}  // namespace raymesh::cache
