@@ -1,0 +1,5 @@
+#include "services/storage/app.hpp"
+
+int main(int argc, char** argv) {
+  return raymesh::host::run(argc, argv, raymesh::storage::program());
+}
