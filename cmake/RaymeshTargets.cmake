@@ -7,7 +7,8 @@
 
 function(raymesh_target_defaults target)
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Werror)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow
+    $<$<NOT:$<BOOL:${RAYMESH_FUZZ}>>:-Werror>)
 endfunction()
 
 function(raymesh_library name)

@@ -212,10 +212,10 @@ Result<std::vector<std::string>> make_development_certificates(const Certificate
       return Error(errors::kInvalidValue, file + " exists already; --force replaces it");
   }
   for (const auto& [name, identity] : all) {
-    RAYMESH_TRY(auto certificate, to_pem([&](BIO* bio) {
+    RAYMESH_TRY(auto certificate, to_pem([&identity = identity](BIO* bio) {
                   return PEM_write_bio_X509(bio, identity.certificate.get());
                 }));
-    RAYMESH_TRY(auto key, to_pem([&](BIO* bio) {
+    RAYMESH_TRY(auto key, to_pem([&identity = identity](BIO* bio) {
                   return PEM_write_bio_PKCS8PrivateKey(bio, identity.key.get(), nullptr, nullptr, 0,
                                                        nullptr, nullptr);
                 }));

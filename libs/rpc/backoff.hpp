@@ -1,4 +1,4 @@
-// Pauses between attempts to connect: 50 ms doubling to 2 s, each between half and all of that, so
+// Pauses between attempts to connect: 50 ms doubling to 1 s, each between half and all of that, so
 // that callers of one service do not come back in step. A value; its owner guards it.
 #pragma once
 
@@ -11,7 +11,7 @@ namespace raymesh::rpc {
 class Backoff {
  public:
   static constexpr std::chrono::milliseconds kFirst{50};
-  static constexpr std::chrono::milliseconds kMost{2'000};
+  static constexpr std::chrono::milliseconds kMost{1'000};
 
   std::chrono::milliseconds next() {
     thread_local std::minstd_rand generator{std::random_device{}()};

@@ -102,10 +102,10 @@ bool parse_call(std::string_view body, CallBody& out);
 
 /// The body of a Call frame, as it is sent. `context` is a serialized CallContext.
 struct CallParts {
-  std::string_view method;
+  std::string_view method = {};
   uint32_t timeout_ms = 0;
-  std::string_view context;
-  std::string_view payload;
+  std::string_view context = {};
+  std::string_view payload = {};
   bool more = false;
   uint32_t credit = 0;
 };

@@ -74,7 +74,7 @@ size_t skip_to_token(std::string_view sql, size_t at) {
     if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v') {
       ++at;
     } else if (sql.substr(at, 2) == "--") {
-      at = std::min(sql.find('\n', at), sql.size());
+      at = std::min(sql.find_first_of("\n\r", at), sql.size());  // either ends it
     } else if (sql.substr(at, 2) == "/*") {
       at = skip_block_comment(sql, at);
     } else {

@@ -2,25 +2,16 @@
 
 #include <openssl/sha.h>
 
-#include <boost/asio/buffer.hpp>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/rfc7230.hpp>
+#include <boost/beast/http/status.hpp>
 
 #include "libs/base/encoding.hpp"
 #include "libs/base/json_writer.hpp"
+#include "libs/net/http_request.hpp"
 
 namespace raymesh::net::websocket {
 namespace {
 
-namespace http = boost::beast::http;
-
 constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-std::string_view field(const http::request<http::empty_body>& request, http::field name) {
-  const auto value = request[name];
-  return {value.data(), value.size()};
-}
 
 /// Section 4.1 item 7: base64 of 16 bytes, so 22 characters and two of padding.
 bool is_valid_key(std::string_view key) {
@@ -40,31 +31,23 @@ size_t find_head_end(std::string_view bytes, size_t searched) {
 }
 
 Result<UpgradeRequest> parse_upgrade(std::string_view head) {
-  http::request_parser<http::empty_body> parser;
-  parser.header_limit(static_cast<uint32_t>(head.size() + 1));
-  parser.skip(true);  // a body is an error that the caller sees, not one that the parser waits for
-  boost::beast::error_code ec;
-  parser.put(boost::asio::buffer(head.data(), head.size()), ec);
-  if (ec || !parser.is_header_done())
-    return Error(errors::kMalformedHttp, "the request head is not HTTP/1.1: " + ec.message());
-
-  const auto& request = parser.get();
+  RequestParser parser(HeadLimits{.max_bytes = head.size() + 1});
+  RequestHead request;
+  if (parser.parse(head, request) != HeadState::kComplete)
+    return Error(errors::kMalformedHttp,
+                 "the request head is not valid HTTP/1.1: " + std::string(parser.reason()));
   UpgradeRequest out;
-  out.method = std::string(request.method_string());
-  const std::string_view target(request.target().data(), request.target().size());
-  const size_t question = target.find('?');
-  out.path = std::string(target.substr(0, question));
-  if (question != std::string_view::npos) out.query = std::string(target.substr(question + 1));
-  const auto key = field(request, http::field::sec_websocket_key);
-  if (is_valid_key(key)) out.key = std::string(key);
-  out.origin = std::string(field(request, http::field::origin));
-  out.protocols = std::string(field(request, http::field::sec_websocket_protocol));
-  if (field(request, http::field::sec_websocket_version) == "13") out.version = 13;
-  out.is_upgrade = request.version() == 11 && request.method() == http::verb::get &&
-                   http::token_list(request[http::field::connection]).exists("upgrade") &&
-                   http::token_list(request[http::field::upgrade]).exists("websocket");
-  out.has_body = request.chunked() || (request.count(http::field::content_length) > 0 &&
-                                       field(request, http::field::content_length) != "0");
+  const size_t question = request.target.find('?');
+  out.path = std::string(request.target.substr(0, question));
+  if (question != std::string_view::npos)
+    out.query = std::string(request.target.substr(question + 1));
+  if (const auto key = request.field("Sec-WebSocket-Key"); is_valid_key(key)) out.key = key;
+  out.origin = request.field("Origin");
+  out.protocols = request.field("Sec-WebSocket-Protocol");
+  if (request.field("Sec-WebSocket-Version") == "13") out.version = 13;
+  out.is_upgrade = request.method == "GET" && request.http_1_1 && request.upgrade &&
+                   request.has_token("Upgrade", "websocket");
+  out.has_body = request.chunked || request.content_length > 0;
   return out;
 }
 
@@ -105,7 +88,8 @@ std::string refuse_response(int status, const Error& error, std::string_view ext
   object.string("error", error.message);
   object.string("code", error.code());
   object.end();
-  const auto reason = http::obsolete_reason(static_cast<http::status>(status));
+  const auto reason =
+      boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(status));
   std::string out = "HTTP/1.1 " + std::to_string(status) + " ";
   out.append(reason.data(), reason.size());
   out += "\r\nContent-Type: application/json\r\nConnection: close\r\n";

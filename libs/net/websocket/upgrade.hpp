@@ -1,5 +1,5 @@
 // The opening handshake (RFC 6455 section 4.2) without a socket: parses the head of an upgrade
-// request (with Boost.Beast) and writes the answer. Pure functions; any thread.
+// request (net::RequestParser, so Boost.Beast) and writes the answer. Pure functions; any thread.
 #pragma once
 
 #include <string>

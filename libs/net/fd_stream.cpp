@@ -1,0 +1,108 @@
+#include "libs/net/fd_stream.hpp"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "libs/net/tls_context.hpp"
+
+namespace raymesh::net {
+namespace {
+
+constexpr size_t kRecord = 16 * 1024;  // RFC 8446 section 5.1: the largest plaintext of a record
+
+IoResult socket_result(ssize_t n, IoState want) {
+  if (n >= 0) return {IoState::kDone, static_cast<size_t>(n)};
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return {want};
+  return {IoState::kFailed};
+}
+
+}  // namespace
+
+FdStream::FdStream(int fd, TlsContext* tls) : fd_(fd) {
+  if (!tls) return;
+  ssl_ = tls->new_session(fd);
+  broken_ = ssl_ == nullptr;
+}
+
+FdStream::~FdStream() {
+  if (ssl_) SSL_free(ssl_);
+}
+
+IoResult FdStream::tls_result(int result) {
+  if (result > 0) return {IoState::kDone, static_cast<size_t>(result)};
+  switch (SSL_get_error(ssl_, result)) {
+    case SSL_ERROR_WANT_READ:
+      return {IoState::kWantRead};
+    case SSL_ERROR_WANT_WRITE:
+      return {IoState::kWantWrite};
+    case SSL_ERROR_ZERO_RETURN:
+      return {IoState::kEnd};
+    default:
+      // After a fatal error the session must not be used again, not even for close_notify.
+      broken_ = true;
+      ERR_clear_error();
+      return {IoState::kFailed};
+  }
+}
+
+IoResult FdStream::handshake() {
+  if (broken_) return {IoState::kFailed};
+  if (!ssl_) return {IoState::kDone};
+  ERR_clear_error();
+  return tls_result(SSL_do_handshake(ssl_));
+}
+
+IoResult FdStream::read(void* data, size_t size) {
+  if (broken_) return {IoState::kFailed};
+  if (ssl_) {
+    ERR_clear_error();
+    return tls_result(SSL_read(ssl_, data, static_cast<int>(std::min<size_t>(size, 1u << 30))));
+  }
+  const ssize_t n = ::recv(fd_, data, size, 0);
+  if (n == 0 && size > 0) return {IoState::kEnd};
+  return socket_result(n, IoState::kWantRead);
+}
+
+IoResult FdStream::write(const void* data, size_t size) {
+  if (broken_) return {IoState::kFailed};
+  if (ssl_) {
+    ERR_clear_error();
+    return tls_result(SSL_write(ssl_, data, static_cast<int>(std::min<size_t>(size, 1u << 30))));
+  }
+  return socket_result(::send(fd_, data, size, MSG_NOSIGNAL), IoState::kWantWrite);
+}
+
+IoResult FdStream::write(std::span<const iovec> pieces) {
+  if (pieces.size() == 1) return write(pieces[0].iov_base, pieces[0].iov_len);
+  if (!ssl_) {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces.data());
+    message.msg_iovlen = std::min<size_t>(pieces.size(), IOV_MAX);
+    return socket_result(::sendmsg(fd_, &message, MSG_NOSIGNAL), IoState::kWantWrite);
+  }
+  thread_local char record[kRecord];
+  size_t used = 0;
+  for (const iovec& piece : pieces) {
+    const size_t take = std::min(piece.iov_len, kRecord - used);
+    std::memcpy(record + used, piece.iov_base, take);
+    used += take;
+    if (used == kRecord) break;
+  }
+  return write(record, used);
+}
+
+void FdStream::shutdown_send() {
+  if (ssl_ && !broken_ && SSL_is_init_finished(ssl_)) {
+    ERR_clear_error();
+    SSL_shutdown(ssl_);
+    ERR_clear_error();
+  }
+  ::shutdown(fd_, SHUT_WR);
+}
+
+}  // namespace raymesh::net

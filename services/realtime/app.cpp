@@ -1,0 +1,175 @@
+#include "services/realtime/app.hpp"
+
+#include <optional>
+
+#include "libs/base/host_port.hpp"
+#include "libs/net/tls_context.hpp"
+#include "libs/rpc/server.hpp"
+#include "libs/telemetry/log.hpp"
+#include "services/realtime/realtime_node.hpp"
+#include "services/realtime/realtime_service.hpp"
+
+namespace raymesh::realtime {
+namespace {
+
+// What is kept of the grace period for the gRPC server's own stop.
+constexpr std::chrono::milliseconds kServerGrace{2'000};
+
+NodeConfig node_config(const Config& config) {
+  NodeConfig out;
+  out.listen = config.public_listen;
+  out.threads = static_cast<size_t>(config.threads);
+  out.limits.max_connections = static_cast<size_t>(config.max_connections);
+  out.limits.max_channels = static_cast<size_t>(config.max_channels);
+  out.limits.max_message_bytes = config.max_message_bytes;
+  out.limits.max_backlog_bytes = config.max_backlog_bytes;
+  out.limits.max_frame_memory = config.max_frame_memory;
+  out.limits.max_queued_bytes = config.max_queued_bytes;
+  out.limits.publish_rate = static_cast<double>(config.publish_rate);
+  out.limits.handshake_timeout = config.handshake_timeout;
+  out.limits.ping_interval = config.ping_interval;
+  return out;
+}
+
+TokenLimits token_limits(const Config& config) {
+  TokenLimits out;
+  out.max_channels = static_cast<size_t>(config.max_token_channels);
+  out.max_ttl_seconds = static_cast<uint32_t>(config.max_token_ttl / std::chrono::seconds(1));
+  return out;
+}
+
+class RealtimeApp final : public App {
+ public:
+  RealtimeApp(const Config& config, host::Env& env) : config_(config), env_(env) {}
+  ~RealtimeApp() override { stop(std::chrono::milliseconds(0)); }
+
+  Status start() override {
+    auto keys = crypto::KeyRing::parse(config_.token_keys);
+    if (!keys.ok())
+      return Error(errors::kInvalidValue, "realtime: token-keys: " + keys.error().message);
+    tokens_.emplace(*std::move(keys), token_limits(config_));
+
+    NodeConfig node = node_config(config_);
+    if (config_.tls_cert.empty() != config_.tls_key.empty())
+      return Error(errors::kInvalidValue, "realtime: tls-cert and tls-key go together");
+    if (!config_.tls_cert.empty()) {
+      RAYMESH_TRY(node.tls, net::TlsContext::load(config_.tls_cert, config_.tls_key));
+    }
+    RAYMESH_TRY(node_, RealtimeNode::start(std::move(node), *tokens_, env_.actors, env_.metrics));
+
+    rpc::ServerConfig server;
+    server.name = "realtime";
+    server.address = config_.listen;
+    server.credentials = env_.common.server_credentials();
+    server.metrics = &env_.metrics;
+    RAYMESH_TRY(server_,
+                rpc::Server::start(std::move(server), realtime_methods(*node_, *tokens_, url()),
+                                   rpc::make_service<RealtimeService>));
+    server_->set_serving(true);
+    log::info("realtime is listening", {{"public_url", url()}, {"port", node_->port()}});
+    return ok_status();
+  }
+
+  // The node needs nobody: with the memory broker it is ready once it listens.
+  std::vector<host::Check> checks() override {
+    return {{"public_port", [this] {
+               return node_ ? ok_status() : Error(errors::kUnavailable, "not listening yet");
+             }}};
+  }
+
+  // Sockets first: their clients need the time to come back elsewhere. Calls go on meanwhile.
+  void stop(std::chrono::milliseconds grace) override {
+    const auto deadline = std::chrono::steady_clock::now() + grace;
+    if (node_) node_->stop(grace > kServerGrace ? grace - kServerGrace : grace / 2);
+    if (!server_) return;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    server_->stop(std::max(left, std::chrono::milliseconds(0)));
+  }
+
+  std::shared_ptr<grpc::Channel> in_process_channel() override {
+    return server_->in_process_channel();
+  }
+  int port() const override { return server_->port(); }
+  int public_port() const override { return node_->port(); }
+
+ private:
+  std::string url() const {
+    if (!config_.public_url.empty()) return config_.public_url;
+    auto address = parse_host_port(config_.public_listen);
+    HostPort local{"localhost", static_cast<uint16_t>(node_->port())};
+    if (address.ok() && !address->host.empty() && address->host != "*" &&
+        !is_loopback_host(address->host))
+      local.host = address->host;
+    return (config_.tls_cert.empty() ? "ws://" : "wss://") + local.to_string();
+  }
+
+  const Config config_;
+  host::Env& env_;
+  std::optional<RealtimeTokens> tokens_;
+  std::unique_ptr<RealtimeNode> node_;
+  std::unique_ptr<rpc::Server> server_;
+};
+
+}  // namespace
+
+void Config::declare(config::Options& options) {
+  using std::chrono::hours;
+  using std::chrono::milliseconds;
+  using std::chrono::minutes;
+  using std::chrono::seconds;
+  constexpr uint64_t kKiB = 1 << 10;
+  constexpr uint64_t kGiB = 1 << 30;
+  options.section("realtime")
+      .text("listen", &listen, "host:port of the gRPC service")
+      .text("public-listen", &public_listen, "host:port that WebSockets connect to")
+      .text("public-url", &public_url,
+            "Where clients reach it, for example wss://realtime.example.com; made from "
+            "public-listen when empty")
+      .secret_list("token-keys", &token_keys,
+                   "kid:secret pairs for realtime tokens; the first one signs, all are accepted "
+                   "(docs/security/tokens.md)")
+      .text("tls-cert", &tls_cert, "PEM file: certificate chain of the public port")
+      .text("tls-key", &tls_key, "PEM file: its key; both are read again when they change")
+      .integer("threads", &threads, 0, 256, "I/O shards; 0: one per core")
+      .integer("max-connections", &max_connections, 1, 10'000'000, "WebSockets of this node")
+      .integer("max-channels", &max_channels, 1, 10'000'000,
+               "Channels in use on this node at the same time")
+      .integer("max-token-channels", &max_token_channels, 1, 1'000, "Channels of one token")
+      .duration("max-token-ttl", &max_token_ttl, seconds(1), hours(24 * 30),
+                "How long a token may be good for")
+      .bytes("max-message-bytes", &max_message_bytes, 128, 16 * 1024 * kKiB,
+             "Larger client messages end the connection (1009); larger payloads get 413")
+      .bytes("max-backlog-bytes", &max_backlog_bytes, 4 * kKiB, kGiB,
+             "What may wait for one slow client before it is closed (4408)")
+      .bytes("max-frame-memory", &max_frame_memory, 1024 * kKiB, 64 * kGiB,
+             "Memory of messages that wait for slow clients; above it the slow ones are closed")
+      .bytes("max-queued-bytes", &max_queued_bytes, 64 * kKiB, 64 * kGiB,
+             "What may wait between publish and send before publishers have to wait")
+      .integer("publish-rate", &publish_rate, 0, 10'000'000,
+               "Messages per second from one client (4429); 0: no bound")
+      .duration("handshake-timeout", &handshake_timeout, milliseconds(100), minutes(5),
+                "From the connection to the open WebSocket")
+      .duration("ping-interval", &ping_interval, seconds(1), minutes(30),
+                "How often each client is pinged; silence for as long again ends the connection");
+}
+
+std::unique_ptr<App> make_app(const Config& config, host::Env& env) {
+  return std::make_unique<RealtimeApp>(config, env);
+}
+
+host::Program program() {
+  auto config = std::make_shared<Config>();
+  host::Program out;
+  out.name = "raymesh-realtime";
+  out.section = "realtime";
+  out.summary = "the realtime service: WebSockets, channels and presence";
+  out.ops_port = 9104;
+  out.declare = [config](config::Options& options) { config->declare(options); };
+  out.make = [config](host::Env& env) -> std::unique_ptr<host::App> {
+    return make_app(*config, env);
+  };
+  return out;
+}
+
+}  // namespace raymesh::realtime

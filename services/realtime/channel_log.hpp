@@ -1,0 +1,45 @@
+// The bytes of one channel: every message is encoded once, as the WebSocket frame that all
+// subscribers get, behind the one before it. What the log hands out are spans of shared memory, so
+// a subscriber that keeps up is one send() of however many messages have come since the last one,
+// without any queue of its own. Owned by the channel's actor; pure.
+//
+// Memory: the log keeps one segment, and starts again at its front when every shard has sent all of
+// it; a segment that is still being read is left to its readers, and the next one is twice as
+// large, up to kMaxSegment. An idle channel so keeps about as much as its last message took.
+#pragma once
+
+#include <string>
+
+#include "services/realtime/publish_batch.hpp"
+#include "services/realtime/segment.hpp"
+
+namespace raymesh::realtime {
+
+class ChannelLog {
+ public:
+  static constexpr size_t kMinSegment = 512;
+  static constexpr size_t kMaxSegment = 256 * 1024;
+
+  /// `channel` is the name that subscribers see.
+  ChannelLog(std::string_view channel, SegmentMemory& memory);
+
+  /// Encodes the batch's messages, in order, in one span. `batch` is not empty.
+  Span append(const PublishBatch& batch);
+  /// Forgets the segment, when it is larger than an idle channel should keep. Spans live on.
+  void trim();
+  /// What `trim` would free is being held.
+  bool is_large() const { return segment_ && segment_->capacity() > kKeepIdle; }
+
+ private:
+  static constexpr size_t kKeepIdle = 4 * 1024;
+
+  size_t encoded_bytes(const PublishBatch& batch) const;
+  char* reserve(size_t bytes);
+
+  std::string prefix_;  // {"type":"message","channel":"...","payload":
+  SegmentMemory& memory_;
+  SegmentRef segment_;
+  uint32_t used_ = 0;
+};
+
+}  // namespace raymesh::realtime

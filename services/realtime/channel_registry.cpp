@@ -1,0 +1,78 @@
+#include "services/realtime/channel_registry.hpp"
+
+#include <caf/actor_cast.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/exit_reason.hpp>
+
+#include "libs/telemetry/log.hpp"
+#include "services/realtime/channel_actor.hpp"
+
+namespace raymesh::realtime {
+
+ChannelRegistry::ChannelRegistry(caf::actor_system& actors, ChannelOutlets& outlets,
+                                 size_t max_channels, OnFailed on_failed)
+    : actors_(actors),
+      outlets_(outlets),
+      max_channels_(max_channels),
+      on_failed_(std::move(on_failed)) {}
+
+ChannelRegistry::~ChannelRegistry() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [name, channel] : channels_) tell(*channel, Retire{});
+}
+
+std::string ChannelRegistry::key(const std::string& project, const std::string& name) {
+  // Neither a project's id nor a channel's name has a control character.
+  return project + '\0' + name;
+}
+
+ChannelPtr ChannelRegistry::pin(const std::string& project, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  std::string k = key(project, name);
+  auto it = channels_.find(k);
+  if (it == channels_.end()) {
+    if (channels_.size() >= max_channels_) return nullptr;
+    auto channel = std::make_shared<Channel>(project, name, outlets_.shards.size());
+    channel->actor_ = spawn_channel_actor(actors_, channel, outlets_);
+    caf::actor_cast<caf::abstract_actor*>(channel->actor_)
+        ->attach_functor([this, weak = std::weak_ptr<Channel>(channel)](const caf::error& reason) {
+          if (reason && reason != caf::exit_reason::user_shutdown) failed(weak);
+        });
+    it = channels_.emplace(std::move(k), std::move(channel)).first;
+  }
+  ++it->second->pins_;
+  return it->second;
+}
+
+void ChannelRegistry::unpin(const ChannelPtr& channel) {
+  const std::lock_guard lock(mutex_);
+  if (--channel->pins_ > 0) return;
+  const auto it = channels_.find(key(channel->project(), channel->name()));
+  if (it != channels_.end() && it->second == channel) channels_.erase(it);
+  tell(*channel, Retire{});
+}
+
+ChannelPtr ChannelRegistry::find(const std::string& project, const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = channels_.find(key(project, name));
+  return it == channels_.end() ? nullptr : it->second;
+}
+
+size_t ChannelRegistry::size() const {
+  const std::lock_guard lock(mutex_);
+  return channels_.size();
+}
+
+void ChannelRegistry::failed(const std::weak_ptr<Channel>& weak) {
+  const auto channel = weak.lock();
+  if (!channel) return;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = channels_.find(key(channel->project(), channel->name()));
+    if (it != channels_.end() && it->second == channel) channels_.erase(it);
+  }
+  log::error("channel actor failed", {{"project", channel->project()}});
+  on_failed_(channel);
+}
+
+}  // namespace raymesh::realtime

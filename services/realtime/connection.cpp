@@ -1,0 +1,500 @@
+#include "services/realtime/connection.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "libs/crypto/random.hpp"
+#include "libs/net/websocket/upgrade.hpp"
+#include "services/realtime/shard.hpp"
+
+namespace raymesh::realtime {
+
+namespace ws = net::websocket;
+
+namespace {
+
+constexpr int kMaxReads = 8;       // of one connection in one turn
+constexpr size_t kMaxPieces = 64;  // of one sendmsg
+constexpr size_t kMaxBatchBytes = 256 * 1024;
+
+const CloseCode& failure(uint16_t code) {
+  for (const CloseCode& c : close::kAll)
+    if (c.code == code) return c;
+  return close::kProtocolError;
+}
+
+}  // namespace
+
+Connection::Connection(Shard& shard, ConnectionId id, int fd)
+    : shard_(shard), id_(id), fd_(fd), stream_(fd, shard.node().tls) {}
+
+Connection::~Connection() {
+  ::close(fd_);
+}
+
+void Connection::start() {
+  shard_.wheel().arm(*this, shard_.node().limits.handshake_timeout, shard_.now());
+}
+
+// ---- reading ----
+
+void Connection::on_readable(bool ended) {
+  ended_ |= ended;
+  if (state_ == State::kDead) return;
+  if (!tls_ready_) {
+    const auto result = stream_.handshake();
+    if (result.state == net::IoState::kWantRead || result.state == net::IoState::kWantWrite) return;
+    if (result.state != net::IoState::kDone) return abort();
+    tls_ready_ = true;
+  }
+  if (has_published_ && shard_.node().overloaded()) return shard_.read_later(*this);
+  bool more = true;
+  for (int i = 0; i < kMaxReads && more; ++i) {
+    if (!read_once(more)) return;
+  }
+  if (more) shard_.read_later(*this);
+}
+
+/// False when the connection is over. Sets `more` when there may be more to read.
+bool Connection::read_once(bool& more) {
+  if (state_ == State::kJoining && input_ && input_->size == input_->capacity) {
+    abort();  // sends frames before the handshake is done, and many
+    return false;
+  }
+  char* to = shard_.read_buffer().data();
+  size_t room = shard_.read_buffer().size();
+  if (input_) {
+    to = input_->data.get() + input_->size;
+    room = input_->capacity - input_->size;
+  }
+  const auto result = stream_.read(to, room);
+  if (result.state != net::IoState::kDone) {
+    more = false;
+    if (result.state == net::IoState::kEnd || result.state == net::IoState::kFailed) abort();
+    return state_ != State::kDead;
+  }
+  heard_ = true;
+  if (input_) {
+    input_->size += result.bytes;
+    take({input_->data.get(), input_->size});
+  } else {
+    take({to, result.bytes});
+  }
+  // A short read of a plain socket has emptied it; a TLS one must be read until it says so.
+  more = result.bytes == room || ended_ || stream_.is_tls();
+  return state_ != State::kDead;
+}
+
+/// Handles what is complete and keeps the rest.
+void Connection::take(std::span<char> data) {
+  size_t used = 0;
+  while (used < data.size()) {
+    const size_t n = consume(data.subspan(used));
+    used += n;
+    if (n == 0 || state_ == State::kDead) break;
+  }
+  publish_batches();
+  if (state_ == State::kDead) return;
+  keep(data.subspan(used));
+}
+
+void Connection::keep(std::span<const char> rest) {
+  if (rest.empty()) {
+    input_.reset();
+    return;
+  }
+  const size_t capacity = std::max(wanted_, rest.size());
+  if (input_ && input_->capacity >= capacity) {
+    std::memmove(input_->data.get(), rest.data(), rest.size());
+  } else {
+    auto fresh = std::make_unique<Input>();
+    fresh->data.reset(new char[capacity + ClientMessageParser::kPadding]);
+    fresh->capacity = capacity;
+    std::memcpy(fresh->data.get(), rest.data(), rest.size());
+    input_ = std::move(fresh);
+  }
+  input_->size = rest.size();
+}
+
+/// Returns how many bytes it has used; 0 when it needs more of them.
+size_t Connection::consume(std::span<char> data) {
+  switch (state_) {
+    case State::kHandshake:
+      return read_handshake(data);
+    case State::kJoining:
+      wanted_ = shard_.node().limits.max_head_bytes;
+      return 0;
+    case State::kOpen:
+    case State::kClosing:
+      return read_frames(data);
+    case State::kRefused:
+    case State::kDead:
+      break;
+  }
+  return data.size();
+}
+
+size_t Connection::read_frames(std::span<char> data) {
+  size_t used = 0;
+  while (used < data.size() && (state_ == State::kOpen || state_ == State::kClosing)) {
+    ws::Frame frame;
+    const auto result =
+        ws::parse_client_frame(data.subspan(used), shard_.node().limits.max_message_bytes, frame);
+    if (result.status == ws::ParseStatus::kNeedMore) {
+      wanted_ = result.bytes;
+      break;
+    }
+    if (result.status == ws::ParseStatus::kError) {
+      if (state_ == State::kClosing) {
+        abort();
+      } else {
+        close(failure(result.error));
+        give_up_reading();
+      }
+      return data.size();
+    }
+    used += result.bytes;
+    on_frame(frame);
+  }
+  return used;
+}
+
+/// After a close frame of ours, when what the peer sends can no longer be told apart.
+void Connection::give_up_reading() {
+  if (state_ != State::kClosing) return;
+  state_ = State::kRefused;
+  after_write();
+}
+
+void Connection::on_frame(const ws::Frame& frame) {
+  const std::string_view payload(frame.payload.data(), frame.payload.size());
+  switch (frame.opcode) {
+    case ws::Opcode::kClose:
+      return on_close_frame(payload);
+    case ws::Opcode::kPong:
+      return;
+    case ws::Opcode::kPing: {
+      if (state_ != State::kOpen) return;
+      std::string pong;
+      ws::append_server_frame(pong, ws::Opcode::kPong, payload);
+      return write_bytes(pong);
+    }
+    default:
+      break;
+  }
+  if (state_ != State::kOpen) return;
+  ws::MessageAssembler::Message message;
+  uint16_t error = 0;
+  switch (assembler_.add(frame, shard_.node().limits.max_message_bytes, message, error)) {
+    case ws::MessageAssembler::Status::kIncomplete:
+      return;
+    case ws::MessageAssembler::Status::kError:
+      return close(failure(error));
+    case ws::MessageAssembler::Status::kMessage:
+      on_message(message.payload);
+      assembler_.release();
+  }
+}
+
+void Connection::on_close_frame(std::string_view payload) {
+  ws::ClosePayload received;
+  const uint16_t error = ws::parse_close_payload(payload, received);
+  got_close_ = true;
+  if (state_ == State::kClosing) return after_write();
+  if (error != 0) return close(failure(error));
+  // Section 5.5.1: the answer has the code that was received.
+  const CloseCode echo{received.code, "", false, ""};
+  close(echo);
+}
+
+void Connection::on_message(std::span<char> payload) {
+  const NodeContext& node = shard_.node();
+  if (!rate_.take(node.limits.publish_rate, node.limits.publish_rate, shard_.now()))
+    return close(close::kRateLimited);
+  // A message that was joined from fragments lies in memory without padding.
+  const bool is_padded = assembler_.buffered() == 0;
+  ClientMessageParser::Publish publish;
+  if (!shard_.parser().parse_publish(payload, is_padded, publish))
+    return node.probe.message_ignored();
+  const auto it = std::lower_bound(
+      subscriptions_.begin(), subscriptions_.end(), publish.channel,
+      [](const Subscription& s, std::string_view name) { return s.channel->name() < name; });
+  if (it == subscriptions_.end() || it->channel->name() != publish.channel)
+    return node.probe.message_ignored();
+  auto& batches = shard_.open_batches();
+  if (it->batch < 0) {
+    it->batch = static_cast<int32_t>(batches.size());
+    batches.push_back(
+        {static_cast<uint32_t>(it - subscriptions_.begin()), std::make_shared<PublishBatch>(id_)});
+  }
+  PublishBatch& batch = *batches[static_cast<size_t>(it->batch)].batch;
+  batch.add(publish.payload);
+  if (batch.bytes() > kMaxBatchBytes) publish_batches();
+}
+
+/// One message to each channel's actor for all that this read has brought.
+void Connection::publish_batches() {
+  auto& batches = shard_.open_batches();
+  for (auto& open : batches) {
+    Subscription& subscription = subscriptions_[open.subscription];
+    subscription.batch = -1;
+    shard_.node().probe.published(open.batch->count(), open.batch->bytes());
+    has_published_ = true;
+    const ChannelPtr& channel = subscription.channel;
+    shard_.node().broker.publish(channel->project(), channel->name(), channel,
+                                 std::move(open.batch), nullptr);
+  }
+  batches.clear();
+}
+
+// ---- the opening handshake ----
+
+size_t Connection::read_handshake(std::span<char> data) {
+  const NodeContext& node = shard_.node();
+  const std::string_view text(data.data(), data.size());
+  const size_t head = ws::find_head_end(text, 0);
+  if (head == std::string_view::npos || head > node.limits.max_head_bytes) {
+    wanted_ = node.limits.max_head_bytes + 1;
+    if (data.size() <= node.limits.max_head_bytes) return 0;
+    refuse(431, Error(errors::kHeadersTooLarge, "the request head is above " +
+                                                    std::to_string(node.limits.max_head_bytes) +
+                                                    " bytes"));
+    return data.size();
+  }
+  auto request = ws::parse_upgrade(text.substr(0, head));
+  if (!request.ok()) {
+    refuse(400, request.error());
+    return data.size();
+  }
+  auto grant = node.tokens.verify(ws::query_value(request->query, "token"), shard_.unix_now());
+  if (!request->is_upgrade || request->has_body) {
+    refuse(426, Error(errors::kInvalidRequest, "this port speaks WebSocket only"),
+           "Upgrade: websocket\r\n");
+  } else if (!grant.ok()) {
+    // Why exactly is for nobody outside to know.
+    refuse(401, grant.error().is(errors::kTokenExpired)
+                    ? Error(errors::kTokenExpired, "the token has expired: mint a new one")
+                    : Error(errors::kInvalidToken, "the token is missing or not valid"));
+  } else if (request->key.empty()) {
+    refuse(401, Error(errors::kInvalidRequest, "Sec-WebSocket-Key is missing or malformed"));
+  } else if (request->version != 13) {
+    refuse(426, Error(errors::kInvalidRequest, "only version 13 of WebSocket is spoken here"),
+           "Sec-WebSocket-Version: 13\r\n");
+  } else {
+    accept_ = ws::accept_response(request->key);
+    join(*std::move(grant));
+  }
+  return state_ == State::kRefused ? data.size() : head;
+}
+
+void Connection::refuse(int status, const Error& error, std::string_view extra_headers) {
+  shard_.node().probe.connection_refused();
+  leave_channels();
+  state_ = State::kRefused;
+  shard_.wheel().arm(*this, shard_.node().limits.close_timeout, shard_.now());
+  write_bytes(ws::refuse_response(status, error, extra_headers));
+  if (state_ == State::kRefused) after_write();
+}
+
+void Connection::join(Grant grant) {
+  state_ = State::kJoining;
+  expires_at_ = grant.expires_at;
+  member_ = std::make_shared<const Member>(
+      Member{id_, crypto::random_token(12), std::move(grant.identity), std::move(grant.id),
+             std::move(grant.key_id), std::move(grant.user), std::move(grant.session)});
+  std::sort(grant.channels.begin(), grant.channels.end());
+  subscriptions_.reserve(grant.channels.size());
+  for (const std::string& name : grant.channels) {
+    ChannelPtr channel = shard_.node().channels.pin(grant.project, name);
+    if (!channel)
+      return refuse(503,
+                    Error(errors::kOverloaded, "this node has as many channels as it may have"),
+                    "Retry-After: 1\r\n");
+    subscriptions_.push_back({std::move(channel)});
+    tell(*subscriptions_.back().channel, Join{member_});
+  }
+  joining_ = static_cast<uint16_t>(subscriptions_.size());
+}
+
+void Connection::on_joined(const Channel& channel) {
+  if (state_ != State::kJoining) return;
+  const auto it = std::lower_bound(
+      subscriptions_.begin(), subscriptions_.end(), channel.name(),
+      [](const Subscription& s, const std::string& name) { return s.channel->name() < name; });
+  if (it == subscriptions_.end() || it->channel.get() != &channel || it->joined) return;
+  it->joined = true;
+  shard_.subscribe(it->channel, *this, static_cast<uint32_t>(it - subscriptions_.begin()));
+  if (--joining_ == 0) opened();
+}
+
+void Connection::opened() {
+  state_ = State::kOpen;
+  shard_.node().probe.connection_opened();
+  // Messages may have come for the channels that were joined first; the 101 goes before them.
+  auto early = std::move(backlog_);
+  const std::string answer = std::exchange(accept_, {});
+  write_bytes(answer);
+  if (early && state_ == State::kOpen) {
+    if (!backlog_) backlog_ = std::make_unique<Backlog>();
+    backlog_->take(*early);
+    flush_backlog();
+  }
+  if (state_ != State::kOpen) return;
+  // The first ping comes after a random part of the interval: clients that came together are so
+  // spread over it.
+  const auto interval = shard_.node().limits.ping_interval;
+  const auto first = interval / 2 + interval * static_cast<int>(id_.slot() % 64) / 128;
+  const auto life = std::chrono::seconds(std::max<int64_t>(expires_at_ - shard_.unix_now(), 0));
+  shard_.wheel().arm(*this, std::min<std::chrono::milliseconds>(first, life), shard_.now());
+  if (input_) {
+    const auto early_input = std::move(input_);
+    take({early_input->data.get(), early_input->size});
+  }
+}
+
+void Connection::leave_channels() {
+  publish_batches();
+  for (Subscription& subscription : subscriptions_) {
+    if (subscription.joined) shard_.unsubscribe(subscription.channel, subscription.place);
+    tell(*subscription.channel, Leave{id_});
+    shard_.node().channels.unpin(subscription.channel);
+  }
+  subscriptions_.clear();
+  subscriptions_.shrink_to_fit();
+  member_.reset();
+}
+
+// ---- writing ----
+
+void Connection::send(std::span<const Span> spans) {
+  if (state_ == State::kOpen && !backlog_) {
+    write_spans(spans);
+  } else if (state_ == State::kOpen || state_ == State::kJoining) {
+    keep_unsent(spans, 0);
+    check_backlog();
+  }
+}
+
+void Connection::write_spans(std::span<const Span> spans) {
+  if (spans.size() == 1) {
+    const auto result = stream_.write(spans[0].data(), spans[0].size());
+    if (result.state == net::IoState::kDone && result.bytes == spans[0].size()) [[likely]]
+      return;
+    if (result.state == net::IoState::kFailed || result.state == net::IoState::kEnd) return abort();
+    keep_unsent(spans, result.bytes);
+  } else {
+    keep_unsent(spans, 0);
+    flush_backlog();
+  }
+  check_backlog();
+}
+
+void Connection::keep_unsent(std::span<const Span> spans, size_t sent) {
+  if (!backlog_) backlog_ = std::make_unique<Backlog>();
+  for (const Span& span : spans) {
+    backlog_->push(span, sent);
+    sent = 0;
+  }
+}
+
+void Connection::check_backlog() {
+  if (!backlog_ || state_ == State::kDead) return;
+  const NodeContext& node = shard_.node();
+  const size_t waiting = backlog_->bytes();
+  if (waiting > node.limits.max_backlog_bytes ||
+      (waiting > NodeLimits::kFairBacklog &&
+       node.outlets.memory.bytes() > node.limits.max_frame_memory))
+    close(close::kTooSlow);
+}
+
+void Connection::write_bytes(std::string_view bytes) {
+  size_t sent = 0;
+  if (!backlog_) {
+    const auto result = stream_.write(bytes.data(), bytes.size());
+    if (result.state == net::IoState::kFailed || result.state == net::IoState::kEnd) return abort();
+    sent = result.bytes;
+    if (sent == bytes.size()) return;
+  }
+  Span span{Segment::create(bytes.size(), shard_.node().outlets.memory), 0,
+            static_cast<uint32_t>(bytes.size())};
+  std::memcpy(span.segment->data(), bytes.data(), bytes.size());
+  keep_unsent({&span, 1}, sent);
+  if (state_ == State::kOpen) check_backlog();
+}
+
+void Connection::flush_backlog() {
+  iovec pieces[kMaxPieces];
+  while (backlog_ && !backlog_->empty()) {
+    const size_t n = backlog_->gather(pieces);
+    const auto result = stream_.write(std::span<const iovec>(pieces, n));
+    if (result.state == net::IoState::kWantRead || result.state == net::IoState::kWantWrite) return;
+    if (result.state != net::IoState::kDone) return abort();
+    backlog_->consume(result.bytes);
+  }
+  backlog_.reset();
+  after_write();
+}
+
+void Connection::on_writable() {
+  if (state_ == State::kDead || state_ == State::kJoining) return;
+  if (!tls_ready_ && stream_.is_tls()) return on_readable(false);
+  if (backlog_) flush_backlog();
+}
+
+/// Everything that had to go out has gone out.
+void Connection::after_write() {
+  if (backlog_) return;
+  if (state_ == State::kClosing && got_close_) abort();
+  if (state_ == State::kRefused) stream_.shutdown_send();
+}
+
+// ---- the end ----
+
+void Connection::close(const CloseCode& code, std::string_view reason) {
+  if (state_ == State::kHandshake || state_ == State::kJoining) return abort();
+  if (state_ != State::kOpen) return;
+  shard_.node().probe.connection_closed(code);
+  leave_channels();
+  state_ = State::kClosing;
+  if (backlog_) {
+    backlog_->keep_started_frame();
+    if (backlog_->empty()) backlog_.reset();
+  }
+  shard_.wheel().arm(*this, shard_.node().limits.close_timeout, shard_.now());
+  write_bytes(ws::close_frame(code.code, reason.empty() ? code.reason : reason));
+  if (state_ != State::kDead) after_write();
+}
+
+void Connection::abort() {
+  if (state_ == State::kDead) return;
+  if (state_ == State::kOpen) shard_.node().probe.connection_lost();
+  if (state_ == State::kHandshake || state_ == State::kJoining)
+    shard_.node().probe.connection_refused();
+  leave_channels();
+  state_ = State::kDead;
+  backlog_.reset();
+  disarm();
+  shard_.doom(*this);
+}
+
+void Connection::on_timeout() {
+  if (state_ != State::kOpen) return abort();
+  if (shard_.unix_now() >= expires_at_) return close(close::kTokenExpired);
+  on_ping_time();
+}
+
+void Connection::on_ping_time() {
+  if (!heard_) return abort();  // half-open: nothing came since the last ping
+  heard_ = false;
+  shard_.node().probe.ping_sent();
+  const auto life = std::chrono::seconds(expires_at_ - shard_.unix_now());
+  shard_.wheel().arm(*this,
+                     std::min<std::chrono::milliseconds>(shard_.node().limits.ping_interval, life),
+                     shard_.now());
+  static constexpr std::string_view kPing("\x89\x00", 2);
+  write_bytes(kPing);
+}
+
+}  // namespace raymesh::realtime

@@ -1,0 +1,24 @@
+// What a channel knows of a connection: who it is, for presence and for revoking. Made once per
+// connection, immutable, shared by the connection and the actors of its channels; any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "services/realtime/connection_id.hpp"
+
+namespace raymesh::realtime {
+
+struct Member {
+  ConnectionId connection;
+  std::string id;        // random, the "id" of presence
+  std::string identity;  // empty: anonymous
+  std::string token_id;  // jti
+  std::string key_id;
+  std::string user;
+  std::string session;
+};
+using MemberPtr = std::shared_ptr<const Member>;
+
+}  // namespace raymesh::realtime

@@ -1,0 +1,60 @@
+// What the shards of a node share: limits, and references to everything that they use. Owned by the
+// app, fixed before the shards start; any thread.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+
+#include "services/realtime/broker.hpp"
+#include "services/realtime/channel_actor.hpp"
+#include "services/realtime/channel_registry.hpp"
+#include "services/realtime/probe.hpp"
+#include "services/realtime/realtime_token.hpp"
+
+namespace raymesh::net {
+class TlsContext;
+}
+
+namespace raymesh::realtime {
+
+/// The defaults are what ships.
+struct NodeLimits {
+  size_t max_connections = 50'000;
+  size_t max_channels = 100'000;
+  size_t max_message_bytes = 64 * 1024;
+  size_t max_backlog_bytes = 1024 * 1024;       // of one connection
+  size_t max_frame_memory = 256 * 1024 * 1024;  // above it, backlogs over kFairBacklog are closed
+  size_t max_queued_bytes = 64 * 1024 * 1024;   // above it, nobody may publish
+  size_t max_head_bytes = 16 * 1024;
+  double publish_rate = 10'000;  // messages per second and connection; 0: no bound
+  std::chrono::milliseconds handshake_timeout{10'000};
+  std::chrono::milliseconds ping_interval{30'000};
+  std::chrono::milliseconds close_timeout{5'000};
+
+  static constexpr size_t kFairBacklog = 64 * 1024;
+};
+
+struct NodeContext {
+  const NodeLimits& limits;
+  const RealtimeTokens& tokens;
+  ChannelRegistry& channels;
+  ChannelOutlets& outlets;
+  Broker& broker;
+  Probe& probe;
+  net::TlsContext* tls;  // nullptr: plain
+  caf::actor_system& actors;
+  std::atomic<size_t> connections{0};
+
+  /// Handed to the shards and not yet sent, all shards together.
+  size_t queued_bytes() const {
+    size_t queued = 0;
+    for (const ShardInbox* inbox : outlets.shards) queued += inbox->queued_bytes();
+    return queued;
+  }
+  /// Too much is waiting to be sent: publishers are not read, calls are refused.
+  bool overloaded() const { return queued_bytes() > limits.max_queued_bytes; }
+};
+
+}  // namespace raymesh::realtime

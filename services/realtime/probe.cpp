@@ -1,0 +1,47 @@
+#include "services/realtime/probe.hpp"
+
+namespace raymesh::realtime {
+
+Probe::Probe(metrics::Registry& r)
+    : opened_(r.counter("raymesh_realtime_connections_opened_total", "WebSockets opened")),
+      refused_(r.counter("raymesh_realtime_connections_refused_total",
+                         "Sockets that ended before the WebSocket was open")),
+      lost_(r.counter("raymesh_realtime_connections_lost_total",
+                      "WebSockets that ended without a close frame, or did not answer a ping")),
+      published_(r.counter("raymesh_realtime_published_total", "Messages accepted")),
+      published_bytes_(
+          r.counter("raymesh_realtime_published_bytes_total", "Payload bytes accepted")),
+      publish_refused_(r.counter("raymesh_realtime_publish_refused_total",
+                                 "Publishes refused because too much was waiting to be sent")),
+      ignored_(r.counter("raymesh_realtime_messages_ignored_total",
+                         "Client messages that were not a publish to a granted channel")),
+      delivered_(r.counter("raymesh_realtime_delivered_total",
+                           "Messages handed to sockets, once per subscriber")),
+      delivered_bytes_(
+          r.counter("raymesh_realtime_delivered_bytes_total", "Bytes handed to sockets")),
+      pings_(r.counter("raymesh_realtime_pings_total", "Pings sent")),
+      minted_(r.counter("raymesh_realtime_tokens_minted_total", "Tokens minted")) {
+  for (const CloseCode& code : close::kAll)
+    closed_[code.code] =
+        &r.counter("raymesh_realtime_connections_closed_total",
+                   "Close frames that began a close here, by code (docs/realtime.md)",
+                   {{"code", std::to_string(code.code)}});
+}
+
+void Probe::watch(metrics::Registry& r, Sources sources) {
+  r.gauge_function("raymesh_realtime_connections", "Open sockets", {},
+                   std::move(sources.connections));
+  r.gauge_function("raymesh_realtime_channels", "Channels with subscribers", {},
+                   std::move(sources.channels));
+  r.gauge_function("raymesh_realtime_queued_bytes", "Bytes that shards have not begun to send", {},
+                   std::move(sources.queued_bytes));
+  r.gauge_function("raymesh_realtime_frame_memory_bytes",
+                   "Memory of encoded frames, with what slow readers hold", {},
+                   std::move(sources.frame_memory_bytes));
+}
+
+void Probe::connection_closed(const CloseCode& code) {
+  if (const auto it = closed_.find(code.code); it != closed_.end()) it->second->add();
+}
+
+}  // namespace raymesh::realtime

@@ -1,0 +1,60 @@
+// Every metric of the realtime service in one list. Thread-safe: each call is an atomic add, and
+// the hot path calls once per flush, not once per message.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <map>
+
+#include "libs/telemetry/metrics.hpp"
+#include "services/realtime/close_codes.hpp"
+
+namespace raymesh::realtime {
+
+class Probe {
+ public:
+  /// What is read when the metrics are.
+  struct Sources {
+    std::function<double()> connections;
+    std::function<double()> channels;
+    std::function<double()> queued_bytes;
+    std::function<double()> frame_memory_bytes;
+  };
+
+  explicit Probe(metrics::Registry& registry);
+  void watch(metrics::Registry& registry, Sources sources);
+
+  void connection_opened() { opened_.add(); }
+  void connection_refused() { refused_.add(); }
+  void connection_lost() { lost_.add(); }
+  /// By a close frame of ours.
+  void connection_closed(const CloseCode& code);
+  void published(size_t messages, size_t payload_bytes) {
+    published_.add(static_cast<double>(messages));
+    published_bytes_.add(static_cast<double>(payload_bytes));
+  }
+  void publish_refused() { publish_refused_.add(); }
+  void message_ignored() { ignored_.add(); }
+  void flushed(size_t deliveries, size_t bytes) {
+    delivered_.add(static_cast<double>(deliveries));
+    delivered_bytes_.add(static_cast<double>(bytes));
+  }
+  void ping_sent() { pings_.add(); }
+  void token_minted() { minted_.add(); }
+
+ private:
+  metrics::Counter& opened_;
+  metrics::Counter& refused_;
+  metrics::Counter& lost_;
+  metrics::Counter& published_;
+  metrics::Counter& published_bytes_;
+  metrics::Counter& publish_refused_;
+  metrics::Counter& ignored_;
+  metrics::Counter& delivered_;
+  metrics::Counter& delivered_bytes_;
+  metrics::Counter& pings_;
+  metrics::Counter& minted_;
+  std::map<uint16_t, metrics::Counter*> closed_;
+};
+
+}  // namespace raymesh::realtime

@@ -1,0 +1,139 @@
+#include "services/realtime/realtime_node.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "libs/net/endpoint.hpp"
+#include "services/realtime/memory_broker.hpp"
+
+namespace raymesh::realtime {
+namespace {
+
+constexpr int kBacklog = 4'096;
+// How many connections a stopping node closes per second at most, if the grace period allows it,
+// and so how fast they come back to the others.
+constexpr size_t kClosesPerSecond = 2'000;
+
+ChannelOutlets& fill(ChannelOutlets& outlets, std::vector<std::unique_ptr<ShardInbox>>& inboxes,
+                     size_t shards) {
+  for (size_t i = 0; i < shards; ++i) {
+    inboxes.push_back(std::make_unique<ShardInbox>());
+    outlets.shards.push_back(inboxes.back().get());
+  }
+  return outlets;
+}
+
+size_t shard_count(size_t threads) {
+  if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
+  return std::min(threads, ConnectionId::kMaxShards);
+}
+
+}  // namespace
+
+RealtimeNode::RealtimeNode(NodeConfig config, const RealtimeTokens& tokens,
+                           caf::actor_system& actors, metrics::Registry& metrics)
+    : config_(std::move(config)),
+      probe_(metrics),
+      broker_(std::make_unique<MemoryBroker>()),
+      channels_(actors, fill(outlets_, inboxes_, shard_count(config_.threads)),
+                config_.limits.max_channels,
+                [this](const ChannelPtr& channel) { close_channel(channel); }),
+      context_{.limits = config_.limits,
+               .tokens = tokens,
+               .channels = channels_,
+               .outlets = outlets_,
+               .broker = *broker_,
+               .probe = probe_,
+               .tls = config_.tls.get(),
+               .actors = actors} {
+  probe_.watch(
+      metrics,
+      {.connections = [this] { return static_cast<double>(connections()); },
+       .channels = [this] { return static_cast<double>(channels()); },
+       .queued_bytes = [this] { return static_cast<double>(context_.queued_bytes()); },
+       .frame_memory_bytes = [this] { return static_cast<double>(outlets_.memory.bytes()); }});
+}
+
+Result<std::unique_ptr<RealtimeNode>> RealtimeNode::start(NodeConfig config,
+                                                          const RealtimeTokens& tokens,
+                                                          caf::actor_system& actors,
+                                                          metrics::Registry& metrics) {
+  std::unique_ptr<RealtimeNode> node(new RealtimeNode(std::move(config), tokens, actors, metrics));
+  RAYMESH_CHECK_OK(node->listen());
+  for (size_t i = 0; i < node->inboxes_.size(); ++i) {
+    node->shards_.push_back(std::make_unique<Shard>(i, node->context_, *node->inboxes_[i]));
+    node->shards_.back()->start();
+  }
+  node->inboxes_[0]->post(Command([fd = node->listen_fd_, all = node->outlets_.shards](
+                                      Shard& shard) { shard.accept_from(fd, all); }));
+  node->listen_fd_ = -1;  // the shard's now
+  return node;
+}
+
+RealtimeNode::~RealtimeNode() {
+  if (listen_fd_ >= 0) ::close(listen_fd_);
+  for (auto& shard : shards_) shard->stop();
+}
+
+Status RealtimeNode::listen() {
+  RAYMESH_TRY(auto endpoint, net::parse_endpoint(config_.listen));
+  const auto failed = [&](const char* what) {
+    return Error(errors::kUnavailable, config_.listen + ": " + what + ": " + std::strerror(errno));
+  };
+  listen_fd_ =
+      ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (listen_fd_ < 0) return failed("socket");
+  const int one = 1;
+  ::setsockopt(listen_fd_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (::bind(listen_fd_, endpoint.data(), static_cast<socklen_t>(endpoint.size())) < 0)
+    return failed("bind");
+  if (::listen(listen_fd_, kBacklog) < 0) return failed("listen");
+  auto length = static_cast<socklen_t>(endpoint.capacity());
+  if (::getsockname(listen_fd_, endpoint.data(), &length) < 0) return failed("getsockname");
+  port_ = endpoint.port();
+  return ok_status();
+}
+
+void RealtimeNode::publish(const std::string& project, const std::string& channel,
+                           std::string_view payload, Broker::Delivered done) {
+  if (context_.overloaded()) {
+    probe_.publish_refused();
+    done(Error(errors::kOverloaded, "too much is waiting to be sent to subscribers; try again",
+               std::chrono::milliseconds(100)));
+    return;
+  }
+  auto batch = std::make_shared<PublishBatch>();
+  batch->add(payload);
+  probe_.published(1, payload.size());
+  broker_->publish(project, channel, channels_.find(project, channel), std::move(batch),
+                   std::move(done));
+}
+
+void RealtimeNode::presence(const std::string& project, const std::string& channel,
+                            Broker::Presence done) {
+  broker_->presence(project, channel, channels_.find(project, channel), std::move(done));
+}
+
+void RealtimeNode::close_channel(const ChannelPtr& channel) {
+  for (auto& inbox : inboxes_)
+    inbox->post(
+        Command([channel](Shard& shard) { shard.close_channel(*channel, close::kInternalError); }));
+}
+
+void RealtimeNode::stop(std::chrono::milliseconds grace) {
+  const auto deadline = std::chrono::steady_clock::now() + grace;
+  inboxes_[0]->post(Command([](Shard& shard) { shard.stop_accepting(); }));
+  const auto wanted = std::chrono::milliseconds(1'000 * connections() / kClosesPerSecond);
+  const auto window = std::min(wanted, grace * 6 / 10);
+  for (auto& inbox : inboxes_)
+    inbox->post(Command([window](Shard& shard) { shard.drain(window, window); }));
+  while (connections() > 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (auto& shard : shards_) shard->stop();
+}
+
+}  // namespace raymesh::realtime

@@ -1,0 +1,66 @@
+// One realtime node: the public port, its shards, the channels and the broker. It knows nothing of
+// gRPC or configuration; the app makes it from options, tests make it directly. start, drain and
+// stop from one thread; the rest is thread-safe.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libs/base/result.hpp"
+#include "services/realtime/node_context.hpp"
+#include "services/realtime/shard.hpp"
+
+namespace raymesh::realtime {
+
+struct NodeConfig {
+  std::string listen = "127.0.0.1:4004";  // net::parse_endpoint's form
+  size_t threads = 0;                     // shards; 0: one per core
+  NodeLimits limits;
+  std::shared_ptr<net::TlsContext> tls;  // nullptr: plain
+};
+
+class RealtimeNode {
+ public:
+  /// Errors name the address.
+  static Result<std::unique_ptr<RealtimeNode>> start(NodeConfig config,
+                                                     const RealtimeTokens& tokens,
+                                                     caf::actor_system& actors,
+                                                     metrics::Registry& metrics);
+  ~RealtimeNode();
+
+  int port() const { return port_; }
+  Probe& probe() { return probe_; }
+  const NodeLimits& limits() const { return config_.limits; }
+  size_t connections() const { return context_.connections.load(std::memory_order_relaxed); }
+  size_t channels() const { return channels_.size(); }
+
+  /// Both run `done` on any thread; see Broker. Errors: `overloaded`.
+  void publish(const std::string& project, const std::string& channel, std::string_view payload,
+               Broker::Delivered done);
+  void presence(const std::string& project, const std::string& channel, Broker::Presence done);
+
+  /// Stops accepting, closes all connections with 1012, spread over a part of `grace` that grows
+  /// with their number, and waits until they are gone, at most for `grace`. Then stops the shards.
+  void stop(std::chrono::milliseconds grace);
+
+ private:
+  RealtimeNode(NodeConfig config, const RealtimeTokens& tokens, caf::actor_system& actors,
+               metrics::Registry& metrics);
+  Status listen();
+  void close_channel(const ChannelPtr& channel);
+
+  NodeConfig config_;
+  Probe probe_;
+  std::vector<std::unique_ptr<ShardInbox>> inboxes_;
+  ChannelOutlets outlets_;
+  std::unique_ptr<Broker> broker_;
+  ChannelRegistry channels_;
+  NodeContext context_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  int listen_fd_ = -1;
+  int port_ = 0;
+};
+
+}  // namespace raymesh::realtime

@@ -1,0 +1,22 @@
+#include "services/realtime/segment.hpp"
+
+#include <cstdlib>
+#include <new>
+
+namespace raymesh::realtime {
+
+SegmentRef Segment::create(size_t capacity, SegmentMemory& memory) {
+  void* raw = std::malloc(sizeof(Segment) + capacity);
+  if (!raw) throw std::bad_alloc();
+  memory.bytes_.fetch_add(capacity, std::memory_order_relaxed);
+  return SegmentRef(new (raw) Segment(capacity, memory));
+}
+
+void Segment::release() {
+  if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  memory_.bytes_.fetch_sub(capacity_, std::memory_order_relaxed);
+  this->~Segment();
+  std::free(this);
+}
+
+}  // namespace raymesh::realtime

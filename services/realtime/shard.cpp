@@ -1,0 +1,350 @@
+#include "services/realtime/shard.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <random>
+#include <system_error>
+
+#include "libs/actor/loop_unit.hpp"
+#include "libs/net/websocket/upgrade.hpp"
+#include "libs/telemetry/log.hpp"
+
+namespace raymesh::realtime {
+namespace {
+
+constexpr int kMaxEvents = 256;
+constexpr int kMaxAccepts = 64;  // in one turn
+constexpr std::chrono::milliseconds kTick{1'000};
+constexpr int kDrainTurnMs = 20;
+constexpr int kOverloadTurnMs = 1;
+constexpr std::chrono::milliseconds kAcceptPause{100};
+
+// epoll's user data: a connection's id has a generation, these have none.
+constexpr uint64_t kWakeData = 0;
+constexpr uint64_t kListenData = 1;
+
+uint32_t random_below(uint64_t bound) {
+  thread_local std::minstd_rand engine{std::random_device{}()};
+  return bound == 0 ? 0 : static_cast<uint32_t>(engine() % bound);
+}
+
+}  // namespace
+
+Shard::Shard(size_t index, NodeContext& node, ShardInbox& inbox)
+    : index_(index),
+      node_(node),
+      inbox_(inbox),
+      epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)),
+      now_(Clock::now()),
+      wheel_(kTick, now_),
+      read_buffer_(new char[kReadBuffer + ClientMessageParser::kPadding]) {
+  if (epoll_fd_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = kWakeData;
+  ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, inbox_.wake_fd(), &event);
+}
+
+Shard::~Shard() {
+  stop();
+  ::close(epoll_fd_);
+}
+
+void Shard::start() {
+  thread_ = std::thread([this] { run(); });
+  const std::string name = "rt-shard-" + std::to_string(index_);
+  ::pthread_setname_np(thread_.native_handle(), name.c_str());
+}
+
+void Shard::stop() {
+  if (!thread_.joinable()) return;
+  inbox_.post(Command([](Shard& shard) { shard.stopping_ = true; }));
+  thread_.join();
+}
+
+void Shard::read_clock() {
+  now_ = Clock::now();
+  unix_now_ = std::chrono::duration_cast<std::chrono::seconds>(
+                  std::chrono::system_clock::now().time_since_epoch())
+                  .count();
+}
+
+void Shard::run() {
+  actors_ = std::make_unique<actor::LoopUnit>(node_.actors);
+  read_clock();
+  while (!stopping_) {
+    handle_events(wait_time());
+    read_again();
+    actors_waiting_ = actors_->run();
+    take_inbox();
+    flush_channels();
+    if (drain_) drain_some();
+    wheel_.advance(now_);
+    bury();
+  }
+  stop_accepting();
+  for (Slot& slot : slots_)
+    if (slot.connection) slot.connection->abort();
+  bury();
+  while (actors_->run()) {
+  }
+  actors_.reset();
+}
+
+int Shard::wait_time() const {
+  if (actors_waiting_) return 0;
+  if (!read_later_.empty()) return node_.overloaded() ? kOverloadTurnMs : 0;
+  if (drain_) return kDrainTurnMs;
+  if (accept_again_ != Clock::time_point{}) return static_cast<int>(kAcceptPause.count());
+  return wheel_.armed() > 0 ? static_cast<int>(kTick.count()) : -1;
+}
+
+void Shard::handle_events(int timeout_ms) {
+  epoll_event events[kMaxEvents];
+  if (timeout_ms != 0 && !inbox_.prepare_sleep()) timeout_ms = 0;
+  const int n = ::epoll_wait(epoll_fd_, events, kMaxEvents, timeout_ms);
+  if (timeout_ms != 0) inbox_.awake();
+  read_clock();
+  for (int i = 0; i < n; ++i) {
+    const epoll_event& event = events[i];
+    if (event.data.u64 == kWakeData) {
+      uint64_t count;
+      [[maybe_unused]] const auto got = ::read(inbox_.wake_fd(), &count, sizeof count);
+      continue;
+    }
+    if (event.data.u64 == kListenData) {
+      accept_ready();
+      continue;
+    }
+    const auto id = ConnectionId::from_bits(event.data.u64);
+    if (event.events & EPOLLOUT)
+      if (Connection* c = find(id)) c->on_writable();
+    if (event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+      if (Connection* c = find(id)) c->on_readable((event.events & ~(EPOLLIN | EPOLLOUT)) != 0);
+  }
+  if (accept_again_ != Clock::time_point{} && now_ >= accept_again_) accept_ready();
+}
+
+void Shard::read_again() {
+  if (read_later_.empty()) return;
+  std::vector<ConnectionId> again;
+  again.swap(read_later_);
+  for (const ConnectionId id : again)
+    if (Connection* c = find(id)) c->on_readable(false);
+}
+
+Connection* Shard::find(ConnectionId id) const {
+  if (id.slot() >= slots_.size()) return nullptr;
+  const Slot& slot = slots_[id.slot()];
+  return slot.generation == id.generation ? slot.connection.get() : nullptr;
+}
+
+// ---- new connections ----
+
+void Shard::accept_from(int fd, std::vector<ShardInbox*> shards) {
+  listen_fd_ = fd;
+  accept_targets_ = std::move(shards);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = kListenData;
+  ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event);
+}
+
+void Shard::stop_accepting() {
+  if (listen_fd_ < 0) return;
+  ::close(listen_fd_);
+  listen_fd_ = -1;
+  accept_again_ = {};
+}
+
+void Shard::accept_ready() {
+  if (listen_fd_ < 0) return;
+  for (int i = 0; i < kMaxAccepts; ++i) {
+    const int fd = ::accept4(listen_fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      const bool exhausted =
+          errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+      epoll_event event{};
+      event.data.u64 = kListenData;
+      if (exhausted) {
+        // Callers wait in the kernel's backlog meanwhile; nothing spins.
+        ::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, listen_fd_, &event);
+        accept_again_ = now_ + kAcceptPause;
+      } else if (accept_again_ != Clock::time_point{}) {
+        event.events = EPOLLIN;
+        ::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, listen_fd_, &event);
+        accept_again_ = {};
+      }
+      return;
+    }
+    if (node_.connections.fetch_add(1) >= node_.limits.max_connections) {
+      node_.connections.fetch_sub(1);
+      node_.probe.connection_refused();
+      const std::string answer = net::websocket::refuse_response(
+          503, Error(errors::kOverloaded, "this node has as many connections as it may have"),
+          "Retry-After: 1\r\n");
+      ::send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
+      ::close(fd);
+      continue;
+    }
+    // One after the other: shards close at much the same rate, so that they stay even.
+    accept_targets_[next_target_++ % accept_targets_.size()]->post(Incoming{fd});
+  }
+}
+
+void Shard::adopt(int fd) {
+  const int one = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  uint32_t slot;
+  if (free_slots_.empty()) {
+    slot = static_cast<uint32_t>(slots_.size());
+    slots_.emplace_back();
+  } else {
+    slot = free_slots_.back();
+    free_slots_.pop_back();
+  }
+  if (++slots_[slot].generation == 0) ++slots_[slot].generation;
+  const auto id = ConnectionId::make(index_, slot, slots_[slot].generation);
+  slots_[slot].connection = std::make_unique<Connection>(*this, id, fd);
+  ++open_;
+  // Edge-triggered for both directions at once: no further epoll_ctl in a connection's life.
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.u64 = id.bits();
+  ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event);
+  slots_[slot].connection->start();
+}
+
+void Shard::bury() {
+  for (Connection* connection : doomed_) {
+    const uint32_t slot = connection->id().slot();
+    slots_[slot].connection.reset();
+    free_slots_.push_back(slot);
+    --open_;
+    node_.connections.fetch_sub(1, std::memory_order_relaxed);
+  }
+  doomed_.clear();
+}
+
+// ---- channels ----
+
+void Shard::subscribe(const ChannelPtr& channel, Connection& connection, uint32_t subscription) {
+  auto& list = channel->on(index_).subscribers;
+  connection.moved(subscription, static_cast<uint32_t>(list.size()));
+  list.push_back({&connection, subscription});
+}
+
+void Shard::unsubscribe(const ChannelPtr& channel, uint32_t place) {
+  auto& list = channel->on(index_).subscribers;
+  if (place + 1 != list.size()) {
+    list[place] = list.back();
+    list[place].connection->moved(list[place].subscription, place);
+  }
+  list.pop_back();
+}
+
+void Shard::take_inbox() {
+  inbox_.take(items_);
+  for (InboxItem& item : items_) std::visit([this](auto& i) { handle(i); }, item);
+  items_.clear();
+}
+
+void Shard::handle(Delivery& delivery) {
+  LocalChannel& local = delivery.channel->on(index_);
+  if (local.pending.empty()) dirty_.push_back(std::move(delivery.channel));
+  local.pending.push_back({std::move(delivery.span), delivery.origin, delivery.messages});
+}
+
+void Shard::handle(Joined& joined) {
+  // What was handed over before is not for the one who joins now.
+  LocalChannel& local = joined.channel->on(index_);
+  if (!local.pending.empty()) flush(local);
+  if (Connection* c = find(joined.connection)) c->on_joined(*joined.channel);
+}
+
+void Shard::flush_channels() {
+  for (const ChannelPtr& channel : dirty_) flush(channel->on(index_));
+  dirty_.clear();
+}
+
+void Shard::flush(LocalChannel& channel) {
+  size_t bytes = 0;
+  size_t messages = 0;
+  for (const LocalChannel::Pending& pending : channel.pending) {
+    bytes += pending.span.size();
+    messages += pending.messages;
+    if (!spans_.empty() && spans_.back().joins(pending.span)) {
+      spans_.back().end = pending.span.end;
+    } else {
+      spans_.push_back(pending.span);
+    }
+    set_origin(pending.origin, true);
+  }
+  if (bytes == 0) return;
+  size_t to_all = 0;  // connections that get everything
+  size_t deliveries = 0;
+  // From the back, because sending may close a connection, whose place the last one then takes.
+  for (size_t i = channel.subscribers.size(); i-- > 0;) {
+    Connection& c = *channel.subscribers[i].connection;
+    if (!c.is_origin) [[likely]] {
+      c.send(spans_);
+      ++to_all;
+      continue;
+    }
+    for (const LocalChannel::Pending& pending : channel.pending) {
+      if (pending.origin == c.id()) continue;
+      c.send({&pending.span, 1});
+      deliveries += pending.messages;
+    }
+  }
+  for (const LocalChannel::Pending& pending : channel.pending) set_origin(pending.origin, false);
+  node_.probe.flushed(deliveries + to_all * messages, bytes * to_all);
+  spans_.clear();
+  channel.pending.clear();
+  inbox_.flushed(bytes);
+}
+
+void Shard::set_origin(ConnectionId origin, bool value) {
+  if (!origin || origin.shard() != index_) return;
+  if (Connection* c = find(origin)) c->is_origin = value;
+}
+
+void Shard::close_channel(Channel& channel, const CloseCode& code) {
+  auto& list = channel.on(index_).subscribers;
+  for (size_t i = list.size(); i-- > 0;) list[i].connection->close(code);
+}
+
+// ---- the end ----
+
+void Shard::drain(std::chrono::milliseconds window, std::chrono::milliseconds return_window) {
+  drain_ = std::make_unique<Drain>();
+  drain_->from = now_;
+  drain_->window = window;
+  drain_->return_window = return_window;
+  drain_->total = open_;
+}
+
+void Shard::drain_some() {
+  Drain& d = *drain_;
+  size_t due = d.total;
+  if (now_ - d.from < d.window)
+    due = static_cast<size_t>(static_cast<double>(d.total) *
+                              (std::chrono::duration<double>(now_ - d.from) / d.window));
+  for (; d.closed < due && d.next_slot < slots_.size(); ++d.next_slot) {
+    Connection* c = slots_[d.next_slot].connection.get();
+    if (!c) continue;
+    ++d.closed;
+    c->close(close::kServiceRestart,
+             "reconnect_after_ms=" +
+                 std::to_string(random_below(static_cast<uint64_t>(d.return_window.count()))));
+  }
+}
+
+}  // namespace raymesh::realtime

@@ -1,0 +1,144 @@
+// One I/O thread of the realtime node with an epoll loop of its own. It reads its sockets, runs the
+// channel actors that those reads have woken, takes what actors (also those of other shards) have
+// handed over, and then sends: every subscriber of a channel gets all that has come since the last
+// flush with one send(). With one message outstanding that is at once; with many, whatever arrived
+// while the last flush ran goes out together. There is no other setting for it.
+//
+// Owned by RealtimeNode. start() and stop() from its thread; inbox() from any; all else from the
+// shard's own thread.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "libs/net/timer_wheel.hpp"
+#include "services/realtime/client_message.hpp"
+#include "services/realtime/connection.hpp"
+#include "services/realtime/node_context.hpp"
+#include "services/realtime/shard_inbox.hpp"
+
+namespace raymesh::actor {
+class LoopUnit;
+}
+
+namespace raymesh::realtime {
+
+class Shard {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  Shard(size_t index, NodeContext& node, ShardInbox& inbox);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  void start();
+  /// Ends the loop and its thread; connections that are left are cut.
+  void stop();
+  ShardInbox& inbox() { return inbox_; }
+
+  // For commands and connections, on the shard's thread.
+  size_t index() const { return index_; }
+  NodeContext& node() { return node_; }
+  Clock::time_point now() const { return now_; }
+  int64_t unix_now() const { return unix_now_; }
+  net::TimerWheel& wheel() { return wheel_; }
+  ClientMessageParser& parser() { return parser_; }
+  /// Where sockets are read to; kPadding bytes behind it are readable.
+  std::span<char> read_buffer() { return {read_buffer_.get(), kReadBuffer}; }
+  size_t connections() const { return open_; }
+
+  /// Messages of the read that is being handled, by the connection's subscriptions.
+  struct OpenBatch {
+    uint32_t subscription;
+    std::shared_ptr<PublishBatch> batch;
+  };
+  std::vector<OpenBatch>& open_batches() { return open_batches_; }
+
+  void subscribe(const ChannelPtr& channel, Connection& connection, uint32_t subscription);
+  void unsubscribe(const ChannelPtr& channel, uint32_t place);
+  /// Reads the connection again in the next turn.
+  void read_later(const Connection& connection) { read_later_.push_back(connection.id()); }
+  /// Deletes the connection at the end of this turn.
+  void doom(Connection& connection) { doomed_.push_back(&connection); }
+  /// Listens on `fd` and shares what it accepts out among `shards`.
+  void accept_from(int fd, std::vector<ShardInbox*> shards);
+  void stop_accepting();
+  /// Closes every connection with 1012, evenly over `window`, and tells each to come back within
+  /// `return_window`.
+  void drain(std::chrono::milliseconds window, std::chrono::milliseconds return_window);
+  /// Closes the channel's connections here.
+  void close_channel(Channel& channel, const CloseCode& code);
+
+ private:
+  static constexpr size_t kReadBuffer = 128 * 1024;
+
+  void run();
+  int wait_time() const;
+  void handle_events(int timeout_ms);
+  void accept_ready();
+  void adopt(int fd);
+  void read_again();
+  void take_inbox();
+  void handle(Delivery& delivery);
+  void handle(Joined& joined);
+  void handle(Incoming& incoming) { adopt(incoming.fd); }
+  void handle(Command& command) { command(*this); }
+  void flush_channels();
+  void flush(LocalChannel& channel);
+  void set_origin(ConnectionId origin, bool value);
+  void drain_some();
+  void bury();
+  void read_clock();
+  Connection* find(ConnectionId id) const;
+
+  const size_t index_;
+  NodeContext& node_;
+  ShardInbox& inbox_;
+  int epoll_fd_;
+  Clock::time_point now_;
+  int64_t unix_now_ = 0;
+  net::TimerWheel wheel_;
+  ClientMessageParser parser_;
+  std::unique_ptr<char[]> read_buffer_;
+  std::unique_ptr<actor::LoopUnit> actors_;
+  bool actors_waiting_ = false;
+  bool stopping_ = false;
+
+  struct Slot {
+    std::unique_ptr<Connection> connection;
+    uint32_t generation = 0;
+  };
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> free_slots_;
+  size_t open_ = 0;
+
+  std::vector<InboxItem> items_;
+  std::vector<ChannelPtr> dirty_;  // channels with something pending
+  std::vector<Span> spans_;        // of the channel being flushed
+  std::vector<OpenBatch> open_batches_;
+  std::vector<ConnectionId> read_later_;
+  std::vector<Connection*> doomed_;
+
+  int listen_fd_ = -1;
+  Clock::time_point accept_again_{};
+  std::vector<ShardInbox*> accept_targets_;
+  size_t next_target_ = 0;
+
+  struct Drain {
+    Clock::time_point from;
+    std::chrono::milliseconds window{0};
+    std::chrono::milliseconds return_window{0};
+    size_t total = 0;
+    size_t closed = 0;
+    uint32_t next_slot = 0;
+  };
+  std::unique_ptr<Drain> drain_;
+  std::thread thread_;
+};
+
+}  // namespace raymesh::realtime

@@ -1,0 +1,68 @@
+// The way into a shard, from any thread: what channel actors hand over, new sockets, commands. Many
+// posts cost one wake-up, and none while the shard is awake. Order of posts is kept. Bounded in
+// bytes by those who publish: they stop above `queued_bytes` (see NodeLimits).
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <mutex>
+#include <variant>
+#include <vector>
+
+#include "libs/base/unique_function.hpp"
+#include "services/realtime/channel.hpp"
+
+namespace raymesh::realtime {
+
+class Shard;
+
+/// Encoded messages for this shard's subscribers of a channel.
+struct Delivery {
+  ChannelPtr channel;
+  Span span;
+  uint32_t messages = 0;
+  ConnectionId origin;
+};
+/// The actor has made the connection a member: what it hands over from now on is for it, too.
+struct Joined {
+  ChannelPtr channel;
+  ConnectionId connection;
+};
+/// A socket that was accepted.
+struct Incoming {
+  int fd = -1;
+};
+using Command = UniqueFunction<void(Shard&)>;
+using InboxItem = std::variant<Delivery, Joined, Incoming, Command>;
+
+class ShardInbox {
+ public:
+  ShardInbox();
+  ~ShardInbox();
+  ShardInbox(const ShardInbox&) = delete;
+  ShardInbox& operator=(const ShardInbox&) = delete;
+
+  void post(InboxItem item);
+
+  // For the shard alone.
+  /// The descriptor that becomes readable when something was posted to a sleeping shard.
+  int wake_fd() const { return wake_fd_; }
+  /// Moves everything to `out`, which is empty.
+  void take(std::vector<InboxItem>& out);
+  /// False when there is something to take; otherwise posts wake the shard from now on.
+  bool prepare_sleep();
+  void awake();
+
+  /// Bytes of deliveries that were posted and not yet flushed.
+  size_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
+  void flushed(size_t bytes) { queued_bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
+
+ private:
+  std::mutex mutex_;
+  std::vector<InboxItem> items_;  // guarded by mutex_
+  bool sleeping_ = false;         // guarded by mutex_
+  int wake_fd_;
+  std::atomic<size_t> queued_bytes_{0};
+};
+
+}  // namespace raymesh::realtime
