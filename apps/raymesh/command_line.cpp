@@ -21,6 +21,7 @@ const std::vector<GroupMember>& commands() {
       {"migrate", "create or upgrade the system schemas", migrate_command},
       {"project", "create and list projects", project_command},
       {"key", "create, list and revoke API keys", key_command},
+      {"token", "make service tokens for programs that call the services over gRPC", token_command},
   };
   return kCommands;
 }

@@ -5,6 +5,21 @@
 
 namespace raymesh::auth {
 
+namespace {
+
+// As we write UUIDs: what goes into a statement as one must be one.
+bool is_uuid(std::string_view text) {
+  if (text.size() != 36) return false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+    if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 Result<std::string> sign_access_token(const crypto::KeyRing& keys, const AccessToken& token) {
   std::string claims;
   json::Object o(claims);
@@ -36,7 +51,7 @@ Result<ProvenToken> verify_access_token(const crypto::KeyRing& keys, std::string
   checks.audience = project;
   checks.max_bytes = kMaxAccessTokenBytes;
   RAYMESH_TRY(auto proven, crypto::jwt::verify(keys, token, checks));
-  if (proven.subject.empty() || proven.id.empty())
+  if (!is_uuid(proven.subject) || !is_uuid(proven.id))
     return Error(errors::kInvalidToken, "the token has no user or no session");
   if (now >= proven.expires_at) return Error(errors::kTokenExpired, "the token has expired");
   return ProvenToken{std::move(proven.subject), std::move(proven.id), proven.expires_at};

@@ -12,7 +12,8 @@ using std::chrono::milliseconds;
 milliseconds wait_for_token(double tokens, milliseconds refill) {
   if (tokens >= 1) return milliseconds(0);
   const double missing = (1 - tokens) * static_cast<double>(refill.count());
-  return milliseconds(std::max<int64_t>(1, std::llround(std::ceil(missing))));
+  // Tokens are sums of fractions: a microsecond more is an error of rounding.
+  return milliseconds(std::max<int64_t>(1, std::llround(std::ceil(missing - 0.001))));
 }
 
 }  // namespace
