@@ -22,6 +22,7 @@ const std::vector<GroupMember>& commands() {
       {"project", "create and list projects", project_command},
       {"key", "create, list and revoke API keys", key_command},
       {"token", "make service tokens for programs that call the services over gRPC", token_command},
+      {"certs", "make certificates for development", certs_command},
   };
   return kCommands;
 }

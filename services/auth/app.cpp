@@ -38,6 +38,8 @@ ThrottleConfig throttle_config(const Config& config) {
   ThrottleConfig out;
   out.account_burst = static_cast<double>(config.login_burst);
   out.account_refill = config.login_refill;
+  out.address_burst = static_cast<double>(config.login_address_burst);
+  out.address_refill = config.login_address_refill;
   return out;
 }
 
@@ -138,7 +140,11 @@ void Config::declare(config::Options& options) {
       .integer("login-burst", &login_burst, 1, 1'000'000,
                "Failed logins of one account before it has to wait")
       .duration("login-refill", &login_refill, milliseconds(1), hours(24),
-                "After the burst, one more attempt each");
+                "After the burst, one more attempt each")
+      .integer("login-address-burst", &login_address_burst, 1, 1'000'000,
+               "Failed logins from one client address before it has to wait")
+      .duration("login-address-refill", &login_address_refill, milliseconds(1), hours(24),
+                "After that burst, one more attempt each");
 }
 
 std::unique_ptr<App> make_app(const Config& config, host::Env& env) {

@@ -25,9 +25,11 @@ struct Config {
   // Argon2id's memory: OWASP's 19 MiB unless somebody knows better.
   uint64_t hash_memory = 19'456 << 10;
   int64_t hash_passes = 2;
-  // The throttle of failed logins.
+  // The throttle of failed logins: of one account, and of one client address in one project.
   int64_t login_burst = 10;
   std::chrono::milliseconds login_refill{30'000};
+  int64_t login_address_burst = 200;
+  std::chrono::milliseconds login_address_refill{500};
 
   void declare(config::Options& options);
 };

@@ -28,12 +28,12 @@ struct ApiKey {
 };
 
 struct NewKey {
-  std::string project_id;
-  std::string name;
-  std::string role;
+  std::string project_id{};
+  std::string name{};
+  std::string role{};
   /// The gateway's default when empty.
-  std::optional<double> requests_per_second;
-  std::optional<double> burst;
+  std::optional<double> requests_per_second{};
+  std::optional<double> burst{};
   /// Usable from loopback origins and hosts only.
   bool development = false;
 };

@@ -10,6 +10,7 @@ namespace {
 
 // PostgreSQL manual, appendix A.
 constexpr std::string_view kUniqueViolation = "23505";
+constexpr std::string_view kForeignKeyViolation = "23503";
 
 constexpr const char* kFindKey = R"(
 SELECT p.id, coalesce(p.name, ''), k.id, coalesce(k.role, ''), k.development,
@@ -92,6 +93,8 @@ Status insert_user(pg::Session& session, const NewUser& user) {
                                                user.role, user.password_hash});
   if (answer.sqlstate() == kUniqueViolation)
     return Error(errors::kEmailExists, "Email already registered");
+  if (answer.sqlstate() == kForeignKeyViolation)
+    return Error(errors::kNotFound, "there is no project " + user.project_id);
   return answer.status(errors::kInternal, "store a user");
 }
 

@@ -57,7 +57,7 @@ Result<std::optional<ResolvedKey>> find_key(pg::Session& session, std::string_vi
 Result<bool> is_signup_role(pg::Session& session, std::string_view project_id,
                             std::string_view role);
 
-/// Errors: EmailExists.
+/// Errors: EmailExists, not_found (the project).
 Status insert_user(pg::Session& session, const NewUser& user);
 
 Result<std::optional<User>> find_user_by_email(pg::Session& session, std::string_view project_id,

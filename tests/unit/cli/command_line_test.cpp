@@ -16,7 +16,7 @@ using testing::StartsWith;
 
 const std::vector<std::vector<std::string>> kCommands = {
     {"migrate"},     {"project", "create"}, {"project", "list"}, {"key", "create"},
-    {"key", "list"}, {"key", "revoke"},     {"token", "create"},
+    {"key", "list"}, {"key", "revoke"},     {"token", "create"}, {"certs", "dev"},
 };
 
 std::vector<std::string> with(std::vector<std::string> command, std::vector<std::string> more) {
@@ -36,10 +36,10 @@ TEST(CommandLineTest, HelpIsEverywhereAndGoesToStandardOutput) {
     auto result = run_cli({flag});
     EXPECT_EQ(result.exit_code, 0);
     EXPECT_EQ(result.err, "");
-    for (const char* name : {"dev", "migrate", "project", "key", "token"})
+    for (const char* name : {"dev", "migrate", "project", "key", "token", "certs"})
       EXPECT_THAT(result.out, HasSubstr(name));
   }
-  for (const char* group : {"project", "key", "token"}) {
+  for (const char* group : {"project", "key", "token", "certs"}) {
     auto result = run_cli({group, "--help"});
     EXPECT_EQ(result.exit_code, 0);
     EXPECT_THAT(result.out, StartsWith("usage: raymesh " + std::string(group)));
