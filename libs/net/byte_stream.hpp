@@ -26,6 +26,7 @@ class ByteStream {
   /// As FdStream's.
   IoResult handshake() { return stream_.handshake(); }
   IoResult read(void* data, size_t size) { return stream_.read(data, size); }
+  bool at_end() { return stream_.at_end(); }
   IoResult write(const void* data, size_t size) { return stream_.write(data, size); }
   IoResult write(std::span<const iovec> pieces) { return stream_.write(pieces); }
 

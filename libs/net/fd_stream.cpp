@@ -68,6 +68,20 @@ IoResult FdStream::read(void* data, size_t size) {
   return socket_result(n, IoState::kWantRead);
 }
 
+bool FdStream::at_end() {
+  if (broken_) return true;
+  char byte;
+  IoResult r;
+  if (ssl_) {
+    ERR_clear_error();
+    r = tls_result(SSL_peek(ssl_, &byte, 1));
+  } else {
+    const ssize_t n = ::recv(fd_, &byte, 1, MSG_PEEK);
+    r = n == 0 ? IoResult{IoState::kEnd} : socket_result(n, IoState::kWantRead);
+  }
+  return r.state == IoState::kEnd || r.state == IoState::kFailed;
+}
+
 IoResult FdStream::write(const void* data, size_t size) {
   if (broken_) return {IoState::kFailed};
   if (ssl_) {

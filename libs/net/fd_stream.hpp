@@ -43,6 +43,9 @@ class FdStream {
   /// May return less than fits. A TLS stream must be read until kWantRead before it waits, because
   /// what OpenSSL has buffered does not make the socket readable.
   IoResult read(void* data, size_t size);
+  /// True when the peer has closed its side, or the connection is broken, and nothing is left to
+  /// read. Takes nothing away. For a session that does not read now but wants to know.
+  bool at_end();
   /// May take less than all. On kWantRead or kWantWrite a TLS stream must be given the same bytes
   /// again at the front (at any address, and there may be more of them).
   IoResult write(const void* data, size_t size);

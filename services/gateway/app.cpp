@@ -1,0 +1,165 @@
+#include "services/gateway/app.hpp"
+
+#include <algorithm>
+#include <future>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "libs/net/listener.hpp"
+#include "libs/telemetry/log.hpp"
+#include "services/gateway/core.hpp"
+#include "services/gateway/http_session.hpp"
+
+namespace raymesh::gateway {
+namespace {
+
+using namespace std::chrono_literals;
+
+Result<Peers> connect(const Config& config, const host::Env& env) {
+  const rpc::ClientCredentials credentials = env.common.client_credentials();
+  auto peer = [&](const char* service, const std::vector<std::string>& endpoints) {
+    return rpc::connect_peer(
+        {.service = service, .endpoints = endpoints, .limits = {}, .metrics = &env.metrics},
+        credentials);
+  };
+  Peers peers;
+  RAYMESH_TRY(peers.auth, peer("raymesh.auth.v1.Auth", config.auth_peers));
+  RAYMESH_TRY(peers.storage, peer("raymesh.storage.v1.Storage", config.storage_peers));
+  RAYMESH_TRY(peers.cache, peer("raymesh.cache.v1.Cache", config.cache_peers));
+  RAYMESH_TRY(peers.realtime, peer("raymesh.realtime.v1.Realtime", config.realtime_peers));
+  return peers;
+}
+
+class GatewayApp final : public App {
+ public:
+  /// Without `peers` it connects to those that `config` names.
+  GatewayApp(const Config& config, host::Env& env, std::optional<Peers> peers)
+      : config_(config), env_(env), owns_peers_(!peers) {
+    if (peers) peers_ = std::move(*peers);
+  }
+  ~GatewayApp() override { stop(0ms); }
+
+  Status start() override {
+    RAYMESH_CHECK_OK(config_.check());
+    if (owns_peers_) {
+      RAYMESH_TRY(peers_, connect(config_, env_));
+    }
+    core_ = std::make_unique<Core>(config_, peers_, env_.metrics);
+    if (!config_.tls_certificate.empty()) {
+      RAYMESH_TRY(core_->tls, net::TlsContext::load(config_.tls_certificate, config_.tls_key));
+    }
+    env_.metrics.gauge_function(
+        "raymesh_gateway_rate_buckets", "Keys and client addresses whose rate is remembered", {},
+        [core = core_.get()] { return static_cast<double>(core->rates.buckets()); });
+    auto listener =
+        net::Listener::open(core_->threads,
+                            {.address = config_.listen,
+                             .max_connections = static_cast<size_t>(config_.max_connections),
+                             .accepts_per_second = config_.accepts_per_second},
+                            [core = core_.get()](net::Accepted accepted) {
+                              Worker& worker = *core->workers[accepted.thread];
+                              std::make_shared<HttpSession>(worker, std::move(accepted))->start();
+                            });
+    RAYMESH_TRY(listener_, std::move(listener));
+    log::info("gateway listens", {{"address", config_.listen},
+                                  {"port", listener_->port()},
+                                  {"tls", core_->tls != nullptr},
+                                  {"threads", core_->threads.size()}});
+    return ok_status();
+  }
+
+  std::vector<host::Check> checks() override {
+    auto check = [](const char* name, std::shared_ptr<rpc::Peer> peer) {
+      return host::Check{name, [name, peer]() -> Status {
+                           if (peer->ready()) return ok_status();
+                           return Error(errors::kUnavailable,
+                                        std::string("no stream to ") + name + " is up");
+                         }};
+    };
+    return {check("auth", peers_.auth), check("storage", peers_.storage),
+            check("cache", peers_.cache), check("realtime", peers_.realtime)};
+  }
+
+  void stop(std::chrono::milliseconds grace) override {
+    if (!core_ || stopped_) return;
+    stopped_ = true;
+    const auto deadline = std::chrono::steady_clock::now() + grace;
+    core_->draining.store(true);
+    if (listener_) listener_->close();
+    // Idle connections go now; one that is in the middle of a request gets its answer, with
+    // Connection: close.
+    on_every_thread([](Worker& worker) {
+      const std::vector<HttpSession*> sessions(worker.sessions.begin(), worker.sessions.end());
+      for (HttpSession* session : sessions) session->close_when_idle();
+    });
+    wait_until(deadline, [this] { return core_->open_sessions.load() == 0; });
+    on_every_thread([](Worker& worker) {
+      const std::vector<HttpSession*> sessions(worker.sessions.begin(), worker.sessions.end());
+      for (HttpSession* session : sessions) session->abort();
+      worker.wheel.stop();
+    });
+    // Every call ends: it was cancelled, or it runs into its timeout. Their completions use the
+    // threads, so those end last.
+    if (owns_peers_)
+      for (const auto& peer : {peers_.auth, peers_.storage, peers_.cache, peers_.realtime})
+        peer->shutdown();
+    wait_until(std::chrono::steady_clock::now() + 15s, [this] { return core_->calls.load() == 0; });
+    core_->threads.stop();
+  }
+
+  int port() const override { return listener_ ? listener_->port() : 0; }
+
+ private:
+  template <class F>
+  void on_every_thread(F f) {
+    for (auto& worker : core_->workers) {
+      std::promise<void> done;
+      std::future<void> ran = done.get_future();
+      core_->threads.post(worker->index, [&w = *worker, f, done = std::move(done)]() mutable {
+        f(w);
+        done.set_value();
+      });
+      ran.wait();
+    }
+  }
+
+  // Stopping is the one place that looks again and again: twice per hundredth of a second at most.
+  template <class Condition>
+  static void wait_until(std::chrono::steady_clock::time_point deadline, Condition condition) {
+    while (!condition() && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(5ms);
+  }
+
+  const Config config_;
+  host::Env& env_;
+  Peers peers_;
+  const bool owns_peers_;
+  std::unique_ptr<Core> core_;
+  std::shared_ptr<net::Listener> listener_;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<App> make_app(const Config& config, host::Env& env) {
+  return std::make_unique<GatewayApp>(config, env, std::nullopt);
+}
+
+std::unique_ptr<App> make_app(const Config& config, host::Env& env, Peers peers) {
+  return std::make_unique<GatewayApp>(config, env, std::move(peers));
+}
+
+host::Program program() {
+  auto config = std::make_shared<Config>();
+  return {.name = "raymesh-gateway",
+          .section = "gateway",
+          .summary = "the public HTTP API",
+          .ops_port = 9100,
+          .declare = [config](config::Options& options) { config->declare(options); },
+          .make = [config](host::Env& env) -> std::unique_ptr<host::App> {
+            return make_app(*config, env);
+          }};
+}
+
+}  // namespace raymesh::gateway

@@ -1,0 +1,28 @@
+// The gateway: configuration, wiring, start and stop. Owned by host::run or `raymesh dev`; one
+// thread.
+#pragma once
+
+#include <memory>
+
+#include "libs/host/app.hpp"
+#include "services/gateway/config.hpp"
+#include "services/gateway/peers.hpp"
+
+namespace raymesh::gateway {
+
+class App : public host::App {
+ public:
+  /// Of the public port, when `listen` asked for port 0. After start().
+  virtual int port() const = 0;
+};
+
+/// Connects to the services that `config` names.
+std::unique_ptr<App> make_app(const Config& config, host::Env& env);
+/// `raymesh dev`: the services run in this process. The peers are shut down by whoever made them,
+/// after stop().
+std::unique_ptr<App> make_app(const Config& config, host::Env& env, Peers peers);
+
+/// For main.cpp.
+host::Program program();
+
+}  // namespace raymesh::gateway

@@ -1,0 +1,54 @@
+#include "services/gateway/core.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <thread>
+
+#include "services/gateway/exchange.hpp"
+#include "services/gateway/http_session.hpp"
+
+namespace raymesh::gateway {
+namespace {
+
+constexpr size_t kMaxFreeExchanges = 256;
+
+size_t thread_count(const Config& config) {
+  if (config.threads > 0) return static_cast<size_t>(config.threads);
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+Worker::Worker(Core& c, size_t i)
+    : core(c),
+      index(i),
+      wheel(c.threads.context(i), c.config.timer_tick),
+      parser({static_cast<size_t>(c.config.max_header_bytes),
+              static_cast<size_t>(c.config.max_header_fields)}),
+      scratch(new char[kScratch]),
+      keys(c, i) {}
+Worker::~Worker() = default;
+
+std::unique_ptr<Exchange> Worker::take_exchange() {
+  if (free_exchanges_.empty()) return std::make_unique<Exchange>();
+  auto exchange = std::move(free_exchanges_.back());
+  free_exchanges_.pop_back();
+  return exchange;
+}
+
+void Worker::give_back(std::unique_ptr<Exchange> exchange) {
+  exchange->reset();
+  if (free_exchanges_.size() < kMaxFreeExchanges) free_exchanges_.push_back(std::move(exchange));
+}
+
+Core::Core(const Config& c, Peers p, metrics::Registry& registry)
+    : config(c),
+      peers(std::move(p)),
+      probe(registry),
+      rates(*this),
+      threads(thread_count(c), "gateway") {
+  for (size_t i = 0; i < threads.size(); ++i) workers.push_back(std::make_unique<Worker>(*this, i));
+}
+
+Core::~Core() = default;
+
+}  // namespace raymesh::gateway

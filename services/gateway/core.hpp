@@ -1,0 +1,70 @@
+// What all of the gateway's I/O threads share, and what each has for itself. Owned by the App;
+// shared parts are thread-safe, a Worker is used on its own thread.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <unordered_set>
+#include <vector>
+
+#include "libs/net/http_request.hpp"
+#include "libs/net/io_threads.hpp"
+#include "libs/net/tls_context.hpp"
+#include "libs/net/wheel_driver.hpp"
+#include "services/gateway/config.hpp"
+#include "services/gateway/key_resolver.hpp"
+#include "services/gateway/peers.hpp"
+#include "services/gateway/probe.hpp"
+#include "services/gateway/rate_gate.hpp"
+#include "services/gateway/token_cache.hpp"
+
+namespace raymesh::gateway {
+
+class HttpSession;
+class Exchange;
+struct Core;
+
+struct Worker {
+  Worker(Core& c, size_t i);
+  ~Worker();
+
+  std::unique_ptr<Exchange> take_exchange();
+  void give_back(std::unique_ptr<Exchange> exchange);
+
+  // A read takes at most this much; the JSON checks may look a little beyond a body's end.
+  static constexpr size_t kScratch = 64 << 10;
+
+  Core& core;
+  const size_t index;
+  net::WheelDriver wheel;
+  net::RequestParser parser;
+  net::RequestHead head;
+  // Whose request `head` holds; nullptr: nobody's any more.
+  const HttpSession* head_of = nullptr;
+  std::unique_ptr<char[]> scratch;
+  KeyResolver keys;
+  TokenCache tokens;
+  std::unordered_set<HttpSession*> sessions;
+
+ private:
+  std::vector<std::unique_ptr<Exchange>> free_exchanges_;
+};
+
+struct Core {
+  Core(const Config& config, Peers peers, metrics::Registry& registry);
+  ~Core();
+
+  const Config config;
+  const Peers peers;
+  Probe probe;
+  RateGate rates;
+  std::shared_ptr<net::TlsContext> tls;  // nullptr: plain
+  std::atomic<bool> draining{false};
+  std::atomic<uint64_t> body_memory{0};
+  std::atomic<int64_t> calls{0};  // in flight at the services, all kinds
+  std::atomic<int64_t> open_sessions{0};
+  net::IoThreads threads;
+  std::vector<std::unique_ptr<Worker>> workers;
+};
+
+}  // namespace raymesh::gateway

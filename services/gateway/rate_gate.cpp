@@ -1,0 +1,68 @@
+#include "services/gateway/rate_gate.hpp"
+
+#include "raymesh/cache/v1/cache.pb.h"
+#include "services/gateway/core.hpp"
+#include "services/gateway/edge_rules.hpp"
+
+namespace raymesh::gateway {
+namespace {
+
+// Requests may wait for a lease, so a cache service that does not answer must not hold them long.
+constexpr std::chrono::milliseconds kLeaseTimeout{300};
+
+using State = RateLimiter::Verdict::State;
+
+}  // namespace
+
+RateGate::RateGate(Core& core)
+    : core_(core), limiter_(static_cast<size_t>(core.config.max_rate_buckets)) {}
+
+RateGate::Verdict RateGate::try_once(const KeyInfo& key, const std::string& address, Passed& passed,
+                                     Clock::time_point now, std::string& waits_for) {
+  thread_local std::string name;  // built for every request, allocated once
+  const Config& config = core_.config;
+  if (passed == Passed::kNothing) {
+    name.assign("key/").append(key.key_id);
+    BucketLimits limits{config.key_rate, config.key_burst};
+    if (key.rate_limit) limits = {key.rate_limit->per_second, key.rate_limit->burst};
+    auto verdict = limiter_.spend(name, limits, now);
+    if (verdict.wish) carry(std::move(*verdict.wish));
+    if (verdict.state == State::kWait) waits_for = name;
+    if (verdict.state != State::kAdmitted) return {verdict.state, verdict.retry_after, "API key"};
+    passed = Passed::kKey;
+  }
+  name.assign("addr/").append(key.key_id).append("/").append(address_bucket(address));
+  auto verdict = limiter_.spend(name, {config.address_rate, config.address_burst}, now);
+  if (verdict.wish) carry(std::move(*verdict.wish));
+  if (verdict.state == State::kWait) waits_for = name;
+  if (verdict.state == State::kRefused) limiter_.refund("key/" + key.key_id);
+  return {verdict.state, verdict.retry_after, "client address"};
+}
+
+void RateGate::carry(LeaseWish wish) {
+  cache::v1::LeaseTokensRequest request;
+  request.set_bucket(wish.bucket);
+  request.set_per_second(wish.limits.per_second);
+  request.set_burst(wish.limits.burst);
+  request.set_want(wish.want);
+  rpc::CallOptions options;
+  options.timeout = kLeaseTimeout;
+  core_.calls.fetch_add(1);
+  core_.peers.cache->call<cache::v1::LeaseTokensReply>(
+      "LeaseTokens", {}, request, options,
+      [this, bucket = std::move(wish.bucket)](Result<cache::v1::LeaseTokensReply> reply) {
+        const auto now = Clock::now();
+        if (reply.ok()) {
+          limiter_.granted(bucket,
+                           {reply->granted(), std::chrono::milliseconds(reply->retry_after_ms()),
+                            std::chrono::milliseconds(reply->lease_ms())},
+                           now);
+        } else {
+          core_.probe.lease_failed();
+          limiter_.failed(bucket, now);
+        }
+        core_.calls.fetch_sub(1);
+      });
+}
+
+}  // namespace raymesh::gateway

@@ -1,0 +1,161 @@
+#include "services/gateway/rate_limiter.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace raymesh::gateway {
+namespace {
+
+using std::chrono::milliseconds;
+
+// How long a process goes on by itself before it asks the cache service again.
+constexpr milliseconds kLocalPeriod{1'000};
+// A block covers about this long of what the bucket was lately used for.
+constexpr double kBlockSeconds = 0.25;
+// Share of the capacity that one process may hold or owe. With the cluster's limit within 10 %,
+// and two processes that hold a block each while a third refuses, it must stay well below a tenth.
+constexpr double kBlockShare = 0.04;
+constexpr double kCreditShare = 0.02;
+constexpr milliseconds kDemandPeriod{100};
+
+milliseconds at_least_one(double seconds) {
+  return milliseconds(std::max<int64_t>(1, static_cast<int64_t>(std::ceil(seconds * 1'000))));
+}
+
+}  // namespace
+
+RateLimiter::RateLimiter(size_t max_buckets) {
+  for (auto& shard : shards_)
+    shard = std::make_unique<Shard>(std::max<size_t>(1, max_buckets / kShards));
+}
+
+RateLimiter::Shard& RateLimiter::shard_of(const std::string& bucket) {
+  return *shards_[std::hash<std::string>()(bucket) % kShards];
+}
+
+double RateLimiter::credit(const BucketLimits& limits) {
+  return std::max(1.0, limits.burst * kCreditShare);
+}
+
+double RateLimiter::block(const Bucket& b) {
+  const double most = std::max(1.0, b.limits.burst * kBlockShare);
+  return b.demand < 0 ? most : std::clamp(b.demand * kBlockSeconds, 1.0, most);
+}
+
+void RateLimiter::Waiters::wake_all() {
+  for (auto& waiter : std::exchange(all_, {})) waiter();
+}
+
+RateLimiter::Verdict RateLimiter::spend(const std::string& name, const BucketLimits& limits,
+                                        Clock::time_point now) {
+  Shard& shard = shard_of(name);
+  std::lock_guard lock(shard.mutex);
+  Bucket* b = shard.buckets.get(name);
+  if (!b) {
+    b = &shard.buckets.put(name, {});
+    b->measured = b->refilled = now;
+  }
+  b->limits = limits;
+
+  if (now - b->measured >= kDemandPeriod) {
+    const double seconds = std::chrono::duration<double>(now - b->measured).count();
+    const double rate = b->spent / seconds;
+    b->demand = seconds > 1 || b->demand < 0 ? rate : 0.5 * (b->demand + rate);
+    b->spent = 0;
+    b->measured = now;
+  }
+
+  const bool local = now < b->local_until;
+  if (local) {
+    const double elapsed = std::chrono::duration<double>(now - b->refilled).count();
+    b->tokens = std::min(limits.burst, b->tokens + elapsed * limits.per_second);
+    b->refilled = now;
+  } else if (b->tokens > 0 && now >= b->expires) {
+    b->tokens = 0;  // a lease that has run out
+  }
+
+  Verdict verdict;
+  const bool refused_by_cluster = !local && b->tokens < 1 && now < b->retry;
+  if (refused_by_cluster) {
+    verdict.state = Verdict::State::kRefused;
+    verdict.retry_after = at_least_one(std::chrono::duration<double>(b->retry - now).count());
+  } else if (b->tokens - 1 >= (local ? 0 : -credit(limits))) {
+    b->tokens -= 1;
+    b->spent += 1;
+  } else if (local || b->waiters.size() >= kMaxWaiters) {
+    verdict.state = Verdict::State::kRefused;
+    verdict.retry_after =
+        at_least_one((1 - std::min(b->tokens, 1.0)) / std::max(limits.per_second, 1e-6));
+  } else {
+    verdict.state = Verdict::State::kWait;
+  }
+
+  if (!local && !b->leasing && now >= b->retry && b->tokens < block(*b) / 2) {
+    b->leasing = true;
+    verdict.wish = LeaseWish{
+        name, limits,
+        std::max(1.0, std::ceil(block(*b) - b->tokens + static_cast<double>(b->waiters.size())))};
+  }
+  return verdict;
+}
+
+bool RateLimiter::wait(const std::string& name, UniqueFunction<void()> on_answer) {
+  Shard& shard = shard_of(name);
+  std::lock_guard lock(shard.mutex);
+  Bucket* b = shard.buckets.get(name);
+  if (!b || !b->leasing) return false;
+  b->waiters.add(std::move(on_answer));
+  return true;
+}
+
+void RateLimiter::refund(const std::string& name) {
+  Shard& shard = shard_of(name);
+  std::lock_guard lock(shard.mutex);
+  if (Bucket* b = shard.buckets.get(name)) {
+    b->tokens += 1;
+    b->spent -= 1;
+  }
+}
+
+void RateLimiter::granted(const std::string& name, const LeaseGrant& grant, Clock::time_point now) {
+  Shard& shard = shard_of(name);
+  std::lock_guard lock(shard.mutex);
+  Bucket* b = shard.buckets.get(name);
+  if (!b) return;
+  b->leasing = false;
+  b->local_until = {};
+  b->waiters.wake_all();
+  if (b->tokens > 0 && now >= b->expires) b->tokens = 0;
+  b->tokens += grant.granted;
+  if (grant.granted > 0) b->expires = now + grant.life;
+  b->retry =
+      grant.granted > 0 ? Clock::time_point{} : now + std::max(grant.retry_after, milliseconds(1));
+}
+
+void RateLimiter::failed(const std::string& name, Clock::time_point now) {
+  Shard& shard = shard_of(name);
+  std::lock_guard lock(shard.mutex);
+  Bucket* b = shard.buckets.get(name);
+  if (!b) return;
+  b->leasing = false;
+  b->waiters.wake_all();
+  // The first failure starts with a full bucket, as a fresh process would; later ones go on.
+  const bool was_local = b->local_until != Clock::time_point{};
+  if (!was_local) {
+    b->tokens += b->limits.burst;
+    b->refilled = now;
+  }
+  b->local_until = now + kLocalPeriod;
+}
+
+size_t RateLimiter::buckets() const {
+  size_t n = 0;
+  for (const auto& shard : shards_) {
+    std::lock_guard lock(shard->mutex);
+    n += shard->buckets.size();
+  }
+  return n;
+}
+
+}  // namespace raymesh::gateway

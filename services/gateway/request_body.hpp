@@ -1,0 +1,44 @@
+// From HTTP bodies to what services want: the members of a JSON object that a route knows, checked,
+// with values that pass through as the JSON they came as. Pure functions over the caller's text;
+// any thread. The fuzz target of the gateway starts here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "libs/base/result.hpp"
+
+namespace raymesh::gateway {
+
+struct Member {
+  std::string_view name;
+  std::string_view value = {};  // its JSON text; empty: missing
+};
+
+/// Finds `members` in the object `body` (an empty body is {}). Fails with invalid_json for anything
+/// that is not JSON, wherever it stands in the body, and with invalid_request for what is not an
+/// object, or has one of the members twice, because two readers could then take different ones.
+Status read_members(std::string_view body, std::span<Member> members);
+
+/// A string's text; nullopt when it is missing or anything else.
+std::optional<std::string> text_of(const Member& member);
+/// A finite number; nullopt when it is missing, null or anything else.
+std::optional<double> number_of(const Member& member);
+bool is_missing_or_null(const Member& member);
+
+/// Seconds from a client's number: floored, at least 1 for what is above 0, at most 100 years; 0
+/// for what is not above 0.
+uint32_t whole_seconds(double seconds);
+
+/// The body of POST /api/v1/db.
+struct DbBody {
+  std::string operation;
+  std::string table;
+  std::string_view options;  // the object's JSON text as sent; empty: {}
+};
+Result<DbBody> read_db_body(std::string_view body);
+
+}  // namespace raymesh::gateway

@@ -1,0 +1,64 @@
+#include "services/gateway/routes.hpp"
+
+#include <vector>
+
+namespace raymesh::gateway {
+namespace {
+
+// In the order of the search: what is asked most stands first, what catches the rest stands last.
+const std::vector<Route>& all_routes() {
+  static const std::vector<Route> routes = [] {
+    std::vector<Route> all;
+    for (auto area : {db_routes(), cache_routes(), realtime_routes(), auth_routes(), info_routes(),
+                      later_routes()})
+      all.insert(all.end(), area.begin(), area.end());
+    return all;
+  }();
+  return routes;
+}
+
+bool matches(const Route& route, std::string_view path, std::string_view& rest) {
+  if (!route.open) return path == route.path;
+  if (path.size() < route.path.size() + route.suffix.size() || !path.starts_with(route.path) ||
+      !path.ends_with(route.suffix))
+    return false;
+  rest = path.substr(route.path.size(), path.size() - route.path.size() - route.suffix.size());
+  return true;
+}
+
+}  // namespace
+
+RouteMatch find_route(std::string_view method, std::string_view path) {
+  if (method == "HEAD") method = "GET";
+  RouteMatch match;
+  for (const Route& route : all_routes()) {
+    if (!matches(route, path, match.rest)) continue;
+    if (route.method == method) {
+      match.route = &route;
+      return match;
+    }
+    if (route.method == "*") {
+      // A path that exists with other methods is a 405 even where an area catches the rest.
+      if (match.allowed.empty()) match.route = &route;
+      return match;
+    }
+    if (!match.allowed.empty()) match.allowed += ", ";
+    match.allowed += route.method;
+    if (route.method == "GET") match.allowed += ", HEAD";
+  }
+  return match;
+}
+
+size_t route_count() {
+  return all_routes().size();
+}
+
+size_t route_index(const Route& route) {
+  return static_cast<size_t>(&route - all_routes().data());
+}
+
+const Route& route_at(size_t index) {
+  return all_routes()[index];
+}
+
+}  // namespace raymesh::gateway

@@ -1,0 +1,51 @@
+// Which path and method lead to which handler. The tables stand in the *_routes.cpp files, one for
+// each area of the API; a handler turns a request into one call of a service and the reply into an
+// answer. Read-only; any thread.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace raymesh::gateway {
+
+class Exchange;
+
+/// Which of the configured limits a route's body has.
+enum class BodyLimit { kSmall, kDefault, kMigration };
+inline constexpr size_t kSmallBody = 64 << 10;
+
+struct Route {
+  std::string_view name;    // in metrics and logs
+  std::string_view method;  // "*": any
+  std::string_view path;    // the whole path, or with `open` its beginning
+  bool open = false;
+  std::string_view suffix = {};  // with `open`: how the path must end
+  BodyLimit body = BodyLimit::kSmall;
+  void (*handle)(Exchange&) = nullptr;
+};
+
+// One per area.
+std::span<const Route> auth_routes();
+std::span<const Route> info_routes();
+std::span<const Route> db_routes();
+std::span<const Route> cache_routes();
+std::span<const Route> realtime_routes();
+std::span<const Route> later_routes();
+
+struct RouteMatch {
+  const Route* route = nullptr;
+  std::string_view rest;  // with `open`: what lies between path and suffix
+  std::string allowed;    // no route: the methods that the path has, for 405; empty: 404
+};
+
+/// `path` as sent, below /api/v1/; `method` HEAD finds GET.
+RouteMatch find_route(std::string_view method, std::string_view path);
+
+/// Number of routes, and the place of one among them (for metrics).
+size_t route_count();
+size_t route_index(const Route& route);
+const Route& route_at(size_t index);
+
+}  // namespace raymesh::gateway
