@@ -25,6 +25,7 @@ int create_project(Invocation& invocation) {
        1},
       options, [&](const auto& positionals, Output& output) -> Status {
         const std::string& id = positionals.front();
+        RAYMESH_CHECK_OK(auth::ProjectStore::check(id, name, signup_roles));
         RAYMESH_TRY(auto session, connection.connect());
         if (connection.project_secret.empty())
           return usage_error("--project-secret or --project-secret-file is missing");

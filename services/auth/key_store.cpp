@@ -9,6 +9,7 @@
 #include "libs/crypto/random.hpp"
 #include "libs/pg/session.hpp"
 #include "services/auth/account_rules.hpp"
+#include "services/auth/store_status.hpp"
 
 namespace raymesh::auth {
 namespace {
@@ -63,7 +64,7 @@ Result<CreatedKey> KeyStore::ensure(const NewKey& key, std::string_view text) {
   if (!is_api_key_text(text)) return invalid("an API key must begin with dc_");
   auto project =
       session_.query("SELECT 1 FROM raymesh_auth.projects WHERE id = $1", {key.project_id});
-  RAYMESH_CHECK_OK(project.status(errors::kInternal, "cannot look up the project"));
+  RAYMESH_CHECK_OK(store_status(project, "cannot look up the project"));
   if (project.rows() == 0) return Error(errors::kNotFound, "there is no project " + key.project_id);
   auto answer = session_.query(
       "INSERT INTO raymesh_auth.api_keys AS k (id, project_id, hash, prefix, name, role, "
@@ -75,7 +76,7 @@ Result<CreatedKey> KeyStore::ensure(const NewKey& key, std::string_view text) {
       {"key_" + hex_encode(crypto::random_bytes(8)), key.project_id, bytea(crypto::sha256(text)),
        std::string(text.substr(0, kShownCharacters)), or_null(key.name), or_null(key.role),
        number(key.requests_per_second), number(key.burst), key.development ? "true" : "false"});
-  RAYMESH_CHECK_OK(answer.status(errors::kInternal, "cannot store the key"));
+  RAYMESH_CHECK_OK(store_status(answer, "cannot store the key"));
   if (answer.rows() == 0)
     return Error(errors::kUniqueViolation, "this key belongs to another project");
   return CreatedKey{std::string(answer.text(0, 0)), std::string(text)};
@@ -89,7 +90,7 @@ Result<std::vector<ApiKey>> KeyStore::list(std::string_view project_id) {
       "FROM raymesh_auth.api_keys WHERE $1 = '' OR project_id = $1 "
       "ORDER BY project_id, created_at, id",
       {std::string(project_id)});
-  RAYMESH_CHECK_OK(answer.status(errors::kInternal, "cannot list the keys"));
+  RAYMESH_CHECK_OK(store_status(answer, "cannot list the keys"));
   std::vector<ApiKey> out;
   for (int row = 0; row < answer.rows(); ++row) {
     auto text = [&](int column) { return std::string(answer.text(row, column)); };
@@ -105,7 +106,7 @@ Result<bool> KeyStore::revoke(std::string_view id) {
       "WHERE k.id = known.id AND known.revoked_at IS NULL RETURNING k.id) "
       "SELECT (SELECT count(*) FROM known), (SELECT count(*) FROM done)",
       {std::string(id)});
-  RAYMESH_CHECK_OK(answer.status(errors::kInternal, "cannot revoke the key"));
+  RAYMESH_CHECK_OK(store_status(answer, "cannot revoke the key"));
   if (answer.text(0, 0) == "0")
     return Error(errors::kNotFound, "there is no key " + std::string(id));
   return answer.text(0, 1) == "1";

@@ -5,6 +5,7 @@
 #include "libs/pg/project_identity.hpp"
 #include "libs/pg/session.hpp"
 #include "services/auth/account_rules.hpp"
+#include "services/auth/store_status.hpp"
 
 namespace raymesh::auth {
 namespace {
@@ -35,19 +36,25 @@ std::vector<std::string> split(std::string_view text) {
 
 }  // namespace
 
-Result<ProjectStore::Created> ProjectStore::create(std::string_view id, std::string_view name,
-                                                   const std::vector<std::string>& signup_roles) {
+Status ProjectStore::check(std::string_view id, std::string_view name,
+                           const std::vector<std::string>& signup_roles) {
   if (!pg::is_valid_project_id(id))
     return invalid("bad project id: " + std::string(id) +
                    " (lower-case letters, digits, _ and -, beginning with a letter, at most 39)");
   if (!is_display_name(name)) return invalid("bad project name: " + std::string(name));
   for (const std::string& role : signup_roles)
     if (!is_role_name(role)) return invalid("bad role: " + role);
+  return ok_status();
+}
+
+Result<ProjectStore::Created> ProjectStore::create(std::string_view id, std::string_view name,
+                                                   const std::vector<std::string>& signup_roles) {
+  RAYMESH_CHECK_OK(check(id, name, signup_roles));
   auto answer = session_.query(
       "INSERT INTO raymesh_auth.projects (id, name, signup_roles) "
       "VALUES ($1, nullif($2, ''), $3::text[]) ON CONFLICT (id) DO NOTHING RETURNING id",
       {std::string(id), std::string(name), array_literal(signup_roles)});
-  RAYMESH_CHECK_OK(answer.status(errors::kInternal, "cannot store the project"));
+  RAYMESH_CHECK_OK(store_status(answer, "cannot store the project"));
   return Created{answer.rows() == 1};
 }
 
@@ -56,7 +63,7 @@ Result<std::vector<Project>> ProjectStore::list() {
       "SELECT id, coalesce(name, ''), array_to_string(signup_roles, ','), "
       "to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') "
       "FROM raymesh_auth.projects ORDER BY id");
-  RAYMESH_CHECK_OK(answer.status(errors::kInternal, "cannot list the projects"));
+  RAYMESH_CHECK_OK(store_status(answer, "cannot list the projects"));
   std::vector<Project> out;
   for (int row = 0; row < answer.rows(); ++row)
     out.push_back({std::string(answer.text(row, 0)), std::string(answer.text(row, 1)),
@@ -67,7 +74,7 @@ Result<std::vector<Project>> ProjectStore::list() {
 Result<bool> ProjectStore::exists(std::string_view id) {
   auto answer =
       session_.query("SELECT 1 FROM raymesh_auth.projects WHERE id = $1", {std::string(id)});
-  RAYMESH_CHECK_OK(answer.status(errors::kInternal, "cannot look up the project"));
+  RAYMESH_CHECK_OK(store_status(answer, "cannot look up the project"));
   return answer.rows() == 1;
 }
 

@@ -31,6 +31,9 @@ class ProjectStore {
   struct Created {
     bool is_new = false;  // false: it was there already and has been left as it was
   };
+  /// What `create` would refuse, before anything is made elsewhere. Error: invalid_request.
+  static Status check(std::string_view id, std::string_view name,
+                      const std::vector<std::string>& signup_roles);
   /// `signup_roles`: the roles that a client may ask for at signup. Errors: invalid_request (id,
   /// name longer than 200 characters, bad role), unavailable, internal.
   Result<Created> create(std::string_view id, std::string_view name,

@@ -1,0 +1,18 @@
+// What the operator's stores make of PostgreSQL's answers. Pure; any thread.
+#pragma once
+
+#include <string_view>
+
+#include "libs/base/result.hpp"
+
+namespace raymesh::pg {
+class Answer;
+}
+
+namespace raymesh::auth {
+
+/// ok, unavailable when the connection broke, or internal with PostgreSQL's message; a missing
+/// schema says how to make it.
+Status store_status(const pg::Answer& answer, std::string_view what);
+
+}  // namespace raymesh::auth
