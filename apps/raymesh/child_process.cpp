@@ -56,8 +56,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   dup2(log, STDOUT_FILENO);
   dup2(log, STDERR_FILENO);
   if (chdir(spec.folder.c_str()) != 0) _exit(kNoRights);
-  if (spec.user && (setgroups(0, nullptr) != 0 || setgid(spec.user->gid) != 0 ||
-                    setuid(spec.user->uid) != 0))
+  if (spec.user &&
+      (setgroups(0, nullptr) != 0 || setgid(spec.user->gid) != 0 || setuid(spec.user->uid) != 0))
     _exit(kNoRights);
   umask(077);
   // After setuid, which clears it; and the parent may have died before.
@@ -81,8 +81,7 @@ Result<std::optional<SystemUser>> server_user() {
 
 Result<pid_t> start_child(const ChildSpec& spec) {
   int log = open(spec.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (log < 0)
-    return Error(errors::kUnavailable, spec.log_file + ": " + std::strerror(errno));
+  if (log < 0) return Error(errors::kUnavailable, spec.log_file + ": " + std::strerror(errno));
   if (spec.user && fchown(log, spec.user->uid, spec.user->gid) != 0) {
     close(log);
     return Error(errors::kUnavailable, spec.log_file + ": " + std::strerror(errno));

@@ -48,7 +48,9 @@ bool reaches(const SystemUser& user, const fs::path& path) {
   for (const fs::path& part : path.relative_path()) {
     struct stat info {};
     if (stat(at.c_str(), &info) != 0) return false;
-    const mode_t bit = info.st_uid == user.uid ? S_IXUSR : info.st_gid == user.gid ? S_IXGRP : S_IXOTH;
+    const mode_t bit = info.st_uid == user.uid   ? S_IXUSR
+                       : info.st_gid == user.gid ? S_IXGRP
+                                                 : S_IXOTH;
     if ((info.st_mode & bit) == 0) return false;
     at /= part;
   }
@@ -155,10 +157,10 @@ Status DataDir::lock() {
     std::string pid(text, size > 0 ? static_cast<size_t>(size) : 0);
     pid.erase(std::find(pid.begin(), pid.end(), '\n'), pid.end());
     ::close(std::exchange(lock_fd_, -1));
-    return Error(errors::kInvalidRequest,
-                 path_.string() + " is in use by another `raymesh dev` (pid " +
-                     (pid.empty() ? "unknown" : pid) +
-                     "); stop that one, or choose another --data-dir");
+    return Error(errors::kInvalidRequest, path_.string() +
+                                              " is in use by another `raymesh dev` (pid " +
+                                              (pid.empty() ? "unknown" : pid) +
+                                              "); stop that one, or choose another --data-dir");
   }
   const std::string pid = std::to_string(getpid()) + "\n";
   if (ftruncate(lock_fd_, 0) != 0 ||
@@ -173,14 +175,13 @@ Status DataDir::read_version() {
     // A start that was interrupted leaves files but no version; a folder of somebody else's, too.
     for (const auto& entry : fs::directory_iterator(path_)) {
       static const std::vector<std::string> kOurs = {
-          kLockFile,  kChildrenFile, kElsewhereFile, "secrets.json", "secrets.json.new",
-          "postgres", "redis-cache", "redis-state",  "log",          "run",
+          kLockFile,     kChildrenFile,    kElsewhereFile, "secrets.json", "secrets.json.new",
+          "postgres",    "redis-cache",    "redis-state",  "log",          "run",
           "version.new", "dev-server.json"};
       if (std::find(kOurs.begin(), kOurs.end(), entry.path().filename()) == kOurs.end())
-        return Error(errors::kInvalidRequest,
-                     path_.string() + " holds something else (" +
-                         entry.path().filename().string() +
-                         "); choose an empty or new folder as --data-dir");
+        return Error(errors::kInvalidRequest, path_.string() + " holds something else (" +
+                                                  entry.path().filename().string() +
+                                                  "); choose an empty or new folder as --data-dir");
     }
     is_new_ = true;
     return ok_status();
@@ -240,8 +241,7 @@ Status DataDir::make_for_servers(const fs::path& folder) const {
   if (info.st_uid != owner && info.st_uid != geteuid())
     return Error(errors::kInvalidRequest,
                  folder.string() + " belongs to another user; was raymesh run as another one?");
-  if (info.st_uid != owner && lchown(folder.c_str(), owner, user_->gid) != 0)
-    return failed(folder);
+  if (info.st_uid != owner && lchown(folder.c_str(), owner, user_->gid) != 0) return failed(folder);
   if (chmod(folder.c_str(), 0700) != 0) return failed(folder);
   return ok_status();
 }

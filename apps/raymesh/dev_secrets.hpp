@@ -10,8 +10,8 @@
 namespace raymesh::cli {
 
 struct DevSecrets {
-  std::string postgres_admin;   // password of the private server's superuser
-  std::string auth_role;        // passwords of the services' roles
+  std::string postgres_admin;  // password of the private server's superuser
+  std::string auth_role;       // passwords of the services' roles
   std::string storage_role;
   std::string project_roles;    // what the passwords of the projects' roles are derived from
   std::string access_tokens;    // "kid:secret"

@@ -133,8 +133,8 @@ KeptServer::Life KeptServer::wait_until_it_answers(pid_t pid) {
     if (Clock::now() > deadline) {
       ::kill(pid, SIGKILL);
       waitpid(pid, nullptr, 0);
-      set(State::kFailed, spec_.name + " does not answer:\n" +
-                              last_lines(spec_.child.log_file, 10));
+      set(State::kFailed,
+          spec_.name + " does not answer:\n" + last_lines(spec_.child.log_file, 10));
       return Life::kEnded;
     }
     if (stopping(kReadyPoll)) return Life::kToBeStopped;

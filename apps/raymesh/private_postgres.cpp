@@ -49,10 +49,18 @@ Status run_initdb(const DataDir& folder, const PrivatePostgres::Config& config,
   if (folder.user() && chown(password_file.c_str(), folder.user()->uid, folder.user()->gid) != 0)
     return Error(errors::kUnavailable, "chown " + password_file.string());
   ChildSpec initdb;
-  initdb.command = {config.programs + "/initdb", "-D",           data.string(),
-                    "-U",                        kSuperuser,     "-A",
-                    "scram-sha-256",             "--pwfile",     password_file.string(),
-                    "-E",                        "UTF8",         "--locale=C.UTF-8",
+  initdb.command = {config.programs + "/initdb",
+                    "-D",
+                    data.string(),
+                    "-U",
+                    kSuperuser,
+                    "-A",
+                    "scram-sha-256",
+                    "--pwfile",
+                    password_file.string(),
+                    "-E",
+                    "UTF8",
+                    "--locale=C.UTF-8",
                     "--no-instructions"};
   if (config.throw_away) initdb.command.push_back("--no-sync");
   initdb.user = folder.user();
@@ -65,8 +73,8 @@ Status run_initdb(const DataDir& folder, const PrivatePostgres::Config& config,
   if (!code.ok()) return std::move(code).error();
   if (*code == 0) return ok_status();
   fs::remove_all(data, ignored);
-  return Error(errors::kUnavailable, "initdb failed (exit code " + std::to_string(*code) +
-                                         "):\n" + last_lines(log, 10));
+  return Error(errors::kUnavailable,
+               "initdb failed (exit code " + std::to_string(*code) + "):\n" + last_lines(log, 10));
 }
 
 Status check_version(const fs::path& data) {
@@ -74,10 +82,10 @@ Status check_version(const fs::path& data) {
   std::string version;
   in >> version;
   if (version == kMajorVersion) return ok_status();
-  return Error(errors::kInvalidRequest,
-               data.string() + " was made by PostgreSQL " + (version.empty() ? "?" : version) +
-                   ", and this raymesh uses PostgreSQL " + kMajorVersion +
-                   "; use another --data-dir, or pg_upgrade");
+  return Error(errors::kInvalidRequest, data.string() + " was made by PostgreSQL " +
+                                            (version.empty() ? "?" : version) +
+                                            ", and this raymesh uses PostgreSQL " + kMajorVersion +
+                                            "; use another --data-dir, or pg_upgrade");
 }
 
 }  // namespace

@@ -52,8 +52,8 @@ Result<std::unique_ptr<PrivateRedis>> PrivateRedis::begin(DataDir& folder, const
 
   // In a file, because the command line is for everybody to see. `dir` is the working directory.
   const fs::path file = data / "redis.conf";
-  std::string text = "port 0\nunixsocket " + redis->socket_ +
-                     "\nunixsocketperm 700\nrequirepass " + config.password +
+  std::string text = "port 0\nunixsocket " + redis->socket_ + "\nunixsocketperm 700\nrequirepass " +
+                     config.password +
                      "\ndaemonize no\nsave 900 1\nappendonly no\nmaxmemory 256mb\n"
                      "maxmemory-policy " +
                      (config.evicts ? "allkeys-lru" : "noeviction") +

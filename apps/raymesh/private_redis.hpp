@@ -1,6 +1,6 @@
-// One of the two Redis servers that `raymesh dev` runs for itself: `cache` evicts, `state` does not.
-// Unix socket and password only; a snapshot when it stops and every quarter of an hour. Blocking;
-// the command's thread.
+// One of the two Redis servers that `raymesh dev` runs for itself: `cache` evicts, `state` does
+// not. Unix socket and password only; a snapshot when it stops and every quarter of an hour.
+// Blocking; the command's thread.
 #pragma once
 
 #include <filesystem>

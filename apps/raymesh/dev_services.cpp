@@ -1,0 +1,103 @@
+#include "apps/raymesh/dev_services.hpp"
+
+#include "libs/base/host_port.hpp"
+#include "libs/rpc/peer.hpp"
+
+namespace raymesh::cli {
+namespace {
+
+// So generous that a laptop's tests and benchmarks never meet them.
+constexpr double kNoLimit = 1e6;
+
+std::string address(const std::string& host, int64_t port) {
+  return HostPort{host, static_cast<uint16_t>(port)}.to_string();
+}
+
+}  // namespace
+
+ServiceConfigs::ServiceConfigs() {
+  gateway.key_rate = gateway.key_burst = kNoLimit;
+  gateway.address_rate = gateway.address_burst = kNoLimit;
+}
+
+void ServiceConfigs::declare(config::Options& options) {
+  auth.declare(options);
+  storage.declare(options);
+  cache.declare(options);
+  realtime.declare(options);
+  gateway.declare(options);
+}
+
+void ServiceConfigs::wire(const DevOptions& options, const DevSecrets& secrets,
+                          const DevStores& stores) {
+  const std::string& postgres = stores.postgres_url();
+  auth.listen = "";
+  auth.postgres_url = with_login(postgres, auth::kSystemSchema, secrets.auth_role);
+  if (auth.token_keys.empty()) auth.token_keys = {secrets.access_tokens};
+
+  storage.listen = "";
+  storage.postgres_url = with_login(postgres, "", "");
+  storage.system_url = with_login(postgres, storage::kSystemSchema, secrets.storage_role);
+  storage.project_role_secret = secrets.project_roles;
+
+  cache.listen = "";
+  cache.cache_urls = {stores.cache().url};
+  cache.cache_password = stores.cache().password;
+  cache.state_urls = {stores.state().url};
+  cache.state_password = stores.state().password;
+
+  realtime.listen = "";
+  realtime.public_listen = address(options.listen, options.realtime_port);
+  if (realtime.token_keys.empty()) realtime.token_keys = {secrets.realtime_tokens};
+
+  gateway.listen = address(options.listen, options.port);
+}
+
+Status DevServices::start(const ServiceConfigs& configs) {
+  auth_ = auth::make_app(configs.auth, env_);
+  storage_ = storage::make_app(configs.storage, env_);
+  cache_ = cache::make_app(configs.cache, env_);
+  realtime_ = realtime::make_app(configs.realtime, env_);
+  RAYMESH_CHECK_OK(auth_->start());
+  RAYMESH_CHECK_OK(storage_->start());
+  RAYMESH_CHECK_OK(cache_->start());
+  RAYMESH_CHECK_OK(realtime_->start());
+  gateway::Peers peers;
+  peers.auth = peer("raymesh.auth.v1.Auth", auth_->in_process_channel());
+  peers.storage = peer("raymesh.storage.v1.Storage", storage_->in_process_channel());
+  peers.cache = peer("raymesh.cache.v1.Cache", cache_->in_process_channel());
+  peers.realtime = peer("raymesh.realtime.v1.Realtime", realtime_->in_process_channel());
+  gateway_ = gateway::make_app(configs.gateway, env_, std::move(peers));
+  return gateway_->start();
+}
+
+std::shared_ptr<rpc::Peer> DevServices::peer(const std::string& service,
+                                             std::shared_ptr<grpc::Channel> channel) {
+  rpc::PeerConfig config;
+  config.service = service;
+  config.metrics = &env_.metrics;
+  return rpc::in_process_peer(std::move(config), std::move(channel));
+}
+
+std::vector<host::Check> DevServices::checks() {
+  std::vector<host::Check> all;
+  auto add = [&all](const std::string& service, host::App& app) {
+    for (host::Check& check : app.checks())
+      all.push_back({service + " " + check.name, std::move(check.ready)});
+  };
+  add("gateway", *gateway_);
+  add("auth", *auth_);
+  add("storage", *storage_);
+  add("cache", *cache_);
+  add("realtime", *realtime_);
+  return all;
+}
+
+void DevServices::stop(std::chrono::milliseconds grace) {
+  if (std::exchange(stopped_, true)) return;
+  for (host::App* app : std::initializer_list<host::App*>{
+           gateway_.get(), realtime_.get(), cache_.get(), storage_.get(), auth_.get()})
+    if (app != nullptr) app->stop(grace);
+}
+
+}  // namespace raymesh::cli
