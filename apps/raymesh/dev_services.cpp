@@ -2,6 +2,8 @@
 
 #include "libs/base/host_port.hpp"
 #include "libs/rpc/peer.hpp"
+#include "services/auth/schema.hpp"
+#include "services/storage/schema.hpp"
 
 namespace raymesh::cli {
 namespace {
