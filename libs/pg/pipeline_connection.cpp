@@ -101,6 +101,7 @@ void PipelineConnection::append(RequestPtr request) {
     append_query(out_, kReset);
     Entry own;
     own.is_reset = true;
+    ++resets_in_flight_;
     push_entry(std::move(own));
   }
 }
@@ -134,7 +135,7 @@ void PipelineConnection::forget_statements() {
 void PipelineConnection::push_entry(Entry entry) {
   if (entries_.empty()) {
     head_since_ = Clock::now();
-    entry.started_tainted = is_tainted();
+    entry.started_tainted = !changed_settings_.empty();
   }
   entry.end_offset = offset_ + out_.size();
   entries_.push_back(std::move(entry));
@@ -327,7 +328,7 @@ bool PipelineConnection::finish_head(char transaction_status) {
   progress_ = true;
   if (!entries_.empty()) {
     head_since_ = Clock::now();
-    entries_.front().started_tainted = is_tainted();
+    entries_.front().started_tainted = !changed_settings_.empty();
   }
   deliver(std::move(entry));
   return true;
@@ -347,7 +348,10 @@ void PipelineConnection::deliver(Entry entry) {
       return;
     }
   }
-  if (entry.is_reset && entry.error) tainted_ = true;
+  if (entry.is_reset) {
+    --resets_in_flight_;
+    if (entry.error) tainted_ = true;
+  }
   if (!entry.request) return;
   if (entry.started_tainted && !entry.request->is_write) {
     owner_.on_suspect(std::move(entry.request));

@@ -74,7 +74,9 @@ class PipelineConnection : public std::enable_shared_from_this<PipelineConnectio
   uint64_t statements_run() const { return statements_run_; }
   int backend_pid() const { return backend_pid_; }
   /// A setting of the session is not what it was at the start, so it should not be used any more.
-  bool is_tainted() const { return !changed_settings_.empty() || tainted_; }
+  bool is_tainted() const {
+    return tainted_ || (!changed_settings_.empty() && resets_in_flight_ == 0);
+  }
 
  private:
   struct Prepared {
@@ -132,7 +134,8 @@ class PipelineConnection : public std::enable_shared_from_this<PipelineConnectio
   Clock::time_point head_since_{};
   uint64_t statements_run_ = 0;
   bool open_ = true;
-  bool tainted_ = false;
+  bool tainted_ = false;  // for good: a reset failed
+  size_t resets_in_flight_ = 0;
   bool processing_ = false;  // inside read_available(), which flushes at its end
   bool progress_ = false;    // ... and has finished a request
   bool clean_end_ = false;   // everything that the server ever sent has been read

@@ -1,5 +1,9 @@
 #include "tests/db/pg/pool_harness.hpp"
 
+#include <gtest/gtest.h>
+
+#include <thread>
+
 namespace raymesh::testing {
 namespace {
 
@@ -34,9 +38,12 @@ PoolHarness::~PoolHarness() {
 }
 
 std::future<Answer> PoolHarness::submit(std::string sql, Values values, bool is_write,
-                                        bool runs_foreign_code, std::string key) {
+                                        bool runs_foreign_code, std::string key,
+                                        std::vector<uint32_t> types) {
   pg::Parameters parameters;
-  for (const auto& value : values) parameters.add(0, value);
+  for (size_t i = 0; i < values.size(); ++i) {
+    parameters.add(i < types.size() ? types[i] : 0, values[i]);
+  }
   auto collector = std::make_unique<Collector>();
   auto future = collector->promise.get_future();
   auto request = std::make_unique<pg::Request>(sql, std::move(parameters), std::move(collector));
@@ -46,6 +53,17 @@ std::future<Answer> PoolHarness::submit(std::string sql, Values values, bool is_
     pools_->submit(key, std::move(request));
   });
   return future;
+}
+
+void PoolHarness::wait_until(const std::function<bool()>& condition) {
+  const auto deadline = pg::Clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (pg::Clock::now() > deadline) {
+      ADD_FAILURE() << "waited too long";
+      return;
+    }
+    std::this_thread::yield();
+  }
 }
 
 void PoolHarness::on_io(std::function<void(pg::ProjectPools&)> task) {

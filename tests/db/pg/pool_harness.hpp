@@ -2,6 +2,8 @@
 // thread.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -38,8 +40,11 @@ class PoolHarness : public pg::PoolEvents {
   ~PoolHarness() override;
 
   std::future<Answer> submit(std::string sql, Values values = {}, bool is_write = false,
-                             bool runs_foreign_code = false, std::string key = "p");
+                             bool runs_foreign_code = false, std::string key = "p",
+                             std::vector<uint32_t> types = {});
   Answer run(std::string sql, Values values = {}) { return submit(sql, values).get(); }
+  /// Until `condition` holds; fails the test after 10 s.
+  static void wait_until(const std::function<bool()>& condition);
   Answer write(std::string sql, Values values = {}) { return submit(sql, values, true).get(); }
   /// Runs on the I/O thread and waits.
   void on_io(std::function<void(pg::ProjectPools&)> task);
