@@ -42,10 +42,10 @@ struct CallsStream::StreamCall final : Call, ReplySink {
 
   std::string request;  // collects chunks, while `receiving`
   bool receiving = false;
-  uint64_t request_credit = 0;  // bytes that the caller may still send
-  Transfer transfer;            // the reply, when it goes in chunks
-  uint64_t reply_credit = 0;    // until the reply is there
-  size_t held = 0;              // counted in held_bytes_
+  uint32_t ungranted = 0;     // bytes of the request since the last Credit
+  Transfer transfer;          // the reply, when it goes in chunks
+  uint64_t reply_credit = 0;  // until the reply is there
+  size_t held = 0;            // counted in held_bytes_
   bool ended = false;
 };
 
@@ -179,8 +179,7 @@ void CallsStream::on_call(uint64_t id, std::string_view body) {
     }
     if (parsed.more) {
       call->request.assign(parsed.payload);
-      call->request_credit =
-          frames::kRequestCredit - std::min<size_t>(frames::kRequestCredit, parsed.payload.size());
+      call->ungranted = static_cast<uint32_t>(parsed.payload.size());
       call->held = call->request.size();
       held_bytes_ += call->held;
     }
@@ -210,10 +209,11 @@ void CallsStream::on_chunk(uint64_t id, std::string_view body) {
     lock.unlock();
     fail(id, Error(kind, std::move(message)));
   };
+  if (chunk.payload.size() > frames::kChunkBytes)
+    return refuse(errors::kInvalidRequest,
+                  "a chunk is larger than " + std::to_string(frames::kChunkBytes) + " bytes");
   if (!call->receiving)
     return refuse(errors::kInvalidRequest, "a chunk after the end of the request");
-  if (chunk.payload.size() > call->request_credit)
-    return refuse(errors::kInvalidRequest, "more of the request than the service gave credit for");
   if (call->request.size() + chunk.payload.size() > dispatcher_.limits().max_request_bytes)
     return refuse(errors::kMessageTooLarge,
                   "the request is larger than " +
@@ -223,18 +223,16 @@ void CallsStream::on_chunk(uint64_t id, std::string_view body) {
   call->request.append(chunk.payload);
   call->held += chunk.payload.size();
   held_bytes_ += chunk.payload.size();
-  call->request_credit -= chunk.payload.size();
   if (chunk.more) {
-    if (call->request_credit <= frames::kRequestCredit / 2) {
-      const auto credit = static_cast<uint32_t>(frames::kRequestCredit - call->request_credit);
-      call->request_credit += credit;
-      outbox_.add_credit(id, credit);
-    }
+    // Credit paces the caller, so that large requests interleave; what bounds the memory are the
+    // limits above.
+    call->ungranted += static_cast<uint32_t>(chunk.payload.size());
+    if (call->ungranted >= frames::kRequestCredit / 2)
+      outbox_.add_credit(id, std::exchange(call->ungranted, 0));
     return;
   }
   call->receiving = false;
-  held_bytes_ -= call->held;
-  call->held = 0;
+  held_bytes_ -= std::exchange(call->held, 0);
   const std::string request = std::move(call->request);
   lock.unlock();
   const Method* run = call->method;
@@ -320,7 +318,7 @@ void CallsStream::erase(StreamCall& call, const ErrorKind* error) {
   call.probe->ended(error, Clock::now() - call.started);
   call.ended = true;
   outbox_.drop(call.transfer);
-  held_bytes_ -= call.held;
+  held_bytes_ -= std::exchange(call.held, 0);
   dispatcher_.release(call.project);
   calls_.erase(call.id);
 }

@@ -44,7 +44,7 @@ TEST(ResilienceTest, ReadsAreRepeatedOnTheRestartedService) {
   std::vector<Pending<EchoReply>> reads;
   EchoRequest request;
   request.set_data("read");
-  server->signal(SIGSTOP);  // they are sent, and no answer comes
+  server->pause();  // they are sent, and no answer comes
   for (int i = 0; i < 100; ++i)
     reads.push_back(start_call<EchoReply>(*peer, "Echo", request, kRead));
   server->kill();
@@ -80,7 +80,7 @@ TEST(ResilienceTest, ASilentServiceIsTimedOutLocally) {
   ServerProcess server;
   auto peer = connect(server.peer_config());
   ASSERT_TRUE(echo(*peer, "up").ok());
-  server.signal(SIGSTOP);
+  server.pause();
   const auto start = Clock::now();
   auto reply = echo(*peer, "?", {.timeout = milliseconds(200)});
   ASSERT_FALSE(reply.ok());
@@ -231,7 +231,7 @@ TEST(ResilienceTest, TheOtherEndpointTakesOver) {
   config.endpoints = {first->address(), second.address()};
   auto peer = connect(config);
   for (int i = 0; i < 50; ++i) ASSERT_TRUE(echo(*peer, "x", kRead).ok());
-  first->signal(SIGSTOP);
+  first->pause();
   std::vector<Pending<EchoReply>> reads;
   for (int i = 0; i < 50; ++i)
     reads.push_back(start_call<EchoReply>(*peer, "Echo", EchoRequest(), kRead));

@@ -58,6 +58,12 @@ void ServerProcess::signal(int number) {
   if (pid_ > 0) ::kill(pid_, number);
 }
 
+void ServerProcess::pause() {
+  signal(SIGSTOP);
+  int status = 0;
+  waitpid(pid_, &status, WUNTRACED);
+}
+
 int ServerProcess::wait() {
   int status = 0;
   waitpid(pid_, &status, 0);

@@ -22,6 +22,8 @@ class ServerProcess {
   /// SIGKILL, and waits for the end.
   void kill();
   void signal(int number);
+  /// SIGSTOP, and waits until it has stopped.
+  void pause();
   /// Waits for the process to end by itself. Its exit code, or -1 after a signal.
   int wait();
 
