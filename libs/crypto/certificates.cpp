@@ -30,7 +30,14 @@ struct Deleter {
 };
 using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
+using Store = std::unique_ptr<X509_STORE, Deleter<X509_STORE_free>>;
+using StoreContext = std::unique_ptr<X509_STORE_CTX, Deleter<X509_STORE_CTX_free>>;
 using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
+
+struct FreeChain {
+  void operator()(STACK_OF(X509) * chain) const { sk_X509_pop_free(chain, X509_free); }
+};
+using Chain = std::unique_ptr<STACK_OF(X509), FreeChain>;
 
 constexpr long kClockSkewSeconds = 300;
 constexpr int kMaxDays = 825;
@@ -185,7 +192,59 @@ Result<std::vector<Named>> make_all(const CertificateRequest& request) {
   return all;
 }
 
+Error unreadable(const std::string& path, const char* what) {
+  ERR_clear_error();
+  return Error(errors::kInvalidValue, path + ": not a " + what + " in PEM that can be read");
+}
+
+Bio open_file(const std::string& path) {
+  return Bio(BIO_new_file(path.c_str(), "r"));
+}
+
 }  // namespace
+
+Status check_certificate_files(const std::string& certificate, const std::string& key,
+                               const std::string& authority) {
+  Bio file = open_file(certificate);
+  Certificate leaf(file ? PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr) : nullptr);
+  if (!leaf) return unreadable(certificate, "certificate");
+  Chain chain(sk_X509_new_null());
+  while (X509* next = PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr))
+    sk_X509_push(chain.get(), next);
+  ERR_clear_error();
+
+  file = open_file(key);
+  // A password prompt would stop the start: an encrypted key is refused.
+  const auto no_password = [](char*, int, int, void*) { return 0; };
+  Key private_key(file ? PEM_read_bio_PrivateKey(file.get(), nullptr, no_password, nullptr)
+                       : nullptr);
+  if (!private_key) return unreadable(key, "private key without a password");
+  if (X509_check_private_key(leaf.get(), private_key.get()) != 1) {
+    ERR_clear_error();
+    return Error(errors::kInvalidValue, key + " is not the key of " + certificate);
+  }
+
+  Store store(X509_STORE_new());
+  file = open_file(authority);
+  int trusted = 0;
+  while (file) {
+    Certificate next(PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr));
+    if (!next) break;
+    trusted += X509_STORE_add_cert(store.get(), next.get());
+  }
+  ERR_clear_error();
+  if (trusted == 0) return unreadable(authority, "CA certificate");
+  StoreContext context(X509_STORE_CTX_new());
+  if (X509_STORE_CTX_init(context.get(), store.get(), leaf.get(), chain.get()) != 1)
+    return openssl_error("checking " + certificate);
+  if (X509_verify_cert(context.get()) != 1) {
+    const int reason = X509_STORE_CTX_get_error(context.get());
+    ERR_clear_error();
+    return Error(errors::kInvalidValue, certificate + " does not hold against " + authority + ": " +
+                                            X509_verify_cert_error_string(reason));
+  }
+  return ok_status();
+}
 
 Result<std::vector<std::string>> make_development_certificates(const CertificateRequest& request) {
   if (request.days < 1 || request.days > kMaxDays)

@@ -1,6 +1,7 @@
-// Certificates for a laptop or a test: an authority of its own, one certificate per role of the
-// cluster for TLS between processes, and one for the public ports. For production use an authority
-// that can revoke and renew (docs/operations). Blocking file work; any thread.
+// Certificates: checks of files, and new ones for a laptop or a test: an authority of its own, one
+// certificate per role of the cluster for TLS between processes, and one for the public ports. For
+// production use an authority that can revoke and renew (docs/operations). Blocking file work; any
+// thread.
 #pragma once
 
 #include <string>
@@ -30,5 +31,10 @@ struct CertificateRequest {
 /// ends of a connection. Returns the files' paths. Errors: `invalid_value` (what exists, what
 /// cannot be written).
 Result<std::vector<std::string>> make_development_certificates(const CertificateRequest& request);
+
+/// Whether the PEM files can be read and fit together: the key belongs to the certificate, which
+/// the authority has signed and which is valid now. Errors: `invalid_value`, naming the file.
+Status check_certificate_files(const std::string& certificate, const std::string& key,
+                               const std::string& authority);
 
 }  // namespace raymesh::crypto

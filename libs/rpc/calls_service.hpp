@@ -3,6 +3,8 @@
 // stream itself without a protobuf object for each (libs/rpc/frames.hpp). Made once at start-up.
 #pragma once
 
+#include <string>
+
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 
@@ -17,9 +19,17 @@ CallsReactor* serve_calls(Dispatcher& dispatcher, grpc::CallbackServerContext* c
 /// The position of `Calls` among the service's methods, by its descriptor.
 int calls_method_index(const char* service_full_name);
 
+/// What a server asks its service.
+class NamedService {
+ public:
+  virtual ~NamedService() = default;
+  /// "raymesh.storage.v1.Storage": what the health service answers for.
+  virtual std::string full_name() const = 0;
+};
+
 /// `Proto` is the generated class, e.g. storage::v1::Storage.
 template <class Proto>
-class CallsService : public Proto::CallbackService {
+class CallsService : public Proto::CallbackService, public NamedService {
  public:
   explicit CallsService(Dispatcher& dispatcher) : dispatcher_(dispatcher) {
     this->MarkMethodRawCallback(
@@ -29,6 +39,8 @@ class CallsService : public Proto::CallbackService {
               return serve_calls(dispatcher_, context);
             }));
   }
+
+  std::string full_name() const override { return Proto::service_full_name(); }
 
  protected:
   Dispatcher& dispatcher() { return dispatcher_; }

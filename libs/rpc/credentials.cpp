@@ -1,31 +1,25 @@
 #include "libs/rpc/credentials.hpp"
 
-#include <fstream>
-
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
+#include "libs/crypto/certificates.hpp"
+
 namespace raymesh::rpc {
 namespace {
-
-constexpr unsigned kReloadSeconds = 10;
 
 Status check_files(const TlsFiles& tls) {
   if (tls.certificate.empty() || tls.key.empty() || tls.authority.empty())
     return Error(errors::kInvalidValue,
                  "mesh certificates: certificate, key and CA belong together; set all three");
-  for (const auto* path : {&tls.certificate, &tls.key, &tls.authority}) {
-    if (!std::ifstream(*path).good())
-      return Error(errors::kInvalidValue, "mesh certificates: cannot read " + *path);
-  }
-  return ok_status();
+  return crypto::check_certificate_files(tls.certificate, tls.key, tls.authority);
 }
 
 std::shared_ptr<grpc::experimental::FileWatcherCertificateProvider> watch(const TlsFiles& tls) {
   return std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
-      tls.key, tls.certificate, tls.authority, kReloadSeconds);
+      tls.key, tls.certificate, tls.authority, static_cast<unsigned>(tls.reload_every.count()));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // in-process channel does. Values, used at start-up.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@ struct TlsFiles {
   std::string certificate;  // PEM file; its DNS name "<role>.raymesh" is the identity
   std::string key;          // PEM file
   std::string authority;    // PEM file of the CA that signed every process's certificate
+  std::chrono::seconds reload_every{10};  // files are read again: renewing needs no restart
   bool empty() const { return certificate.empty() && key.empty() && authority.empty(); }
 };
 
@@ -60,8 +62,8 @@ std::string role_of_service(std::string_view service);
 bool is_loopback(std::string_view address);
 
 /// gRPC's credentials: TLS 1.2 and 1.3, both sides show a certificate of the authority, files read
-/// again every 10 s. Plain for empty `tls`. Errors: `invalid_value` for files that cannot be read
-/// or do not fit together.
+/// again every `reload_every`. Plain for empty `tls`. Errors: `invalid_value` for files that cannot
+/// be read or do not fit together.
 Result<std::shared_ptr<grpc::ServerCredentials>> grpc_server_credentials(const TlsFiles& tls);
 Result<std::shared_ptr<grpc::ChannelCredentials>> grpc_channel_credentials(const TlsFiles& tls);
 

@@ -39,7 +39,8 @@ Result<std::shared_ptr<Peer>> connect_peer(PeerConfig config,
     RAYMESH_CHECK_OK(check_endpoint(endpoint, credentials));
   }
   RAYMESH_TRY(auto grpc_credentials, grpc_channel_credentials(credentials.tls));
-  const std::string identity = role_of_service(config.service) + std::string(kIdentityDomain);
+  const std::string role = config.role.empty() ? role_of_service(config.service) : config.role;
+  const std::string identity = role + std::string(kIdentityDomain);
   auto make_channel = [grpc_credentials, identity,
                        tls = !credentials.tls.empty()](const std::string& address) {
     grpc::ChannelArguments arguments;

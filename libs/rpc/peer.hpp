@@ -86,6 +86,8 @@ struct PeerLimits {
 struct PeerConfig {
   std::string service;                 // full gRPC name, "raymesh.storage.v1.Storage"
   std::vector<std::string> endpoints;  // "host:port", "unix:/path" or "dns:name:port"
+  /// Whose certificate the service must show; empty: from its name ("storage").
+  std::string role;
   PeerLimits limits;
   metrics::Registry* metrics = nullptr;  // may be null; must outlive the peer
 };

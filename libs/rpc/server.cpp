@@ -54,14 +54,18 @@ class ServerImpl final : public Server {
   }
 
   void set_serving(bool serving) override {
-    if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(serving);
+    auto* health = server_->GetHealthCheckService();
+    if (auto* named = dynamic_cast<NamedService*>(service_.get()))
+      health->SetServingStatus(named->full_name(), serving);
+    health->SetServingStatus(serving);
   }
 
   void stop(std::chrono::milliseconds grace) override {
     if (!server_) return;
     set_serving(false);
+    const auto deadline = std::chrono::system_clock::now() + grace;
     dispatcher_->drain(grace);
-    server_->Shutdown(std::chrono::system_clock::now());
+    server_->Shutdown(deadline);  // waits for unary calls as well, then cancels what is left
     server_.reset();
   }
 
