@@ -58,9 +58,7 @@ void Outbox::add_error(uint64_t id, const Error& error) {
 }
 
 void Outbox::start(Transfer& transfer) {
-  const bool can_send =
-      !transfer.head.empty() || (transfer.credit > 0 && transfer.offset < transfer.body.size());
-  if (transfer.queued || !can_send) return;
+  if (transfer.queued || transfer.credit == 0 || transfer.finished()) return;
   transfer.queued = true;
   ring_.push_back(&transfer);
 }
@@ -77,22 +75,27 @@ void Outbox::drop(Transfer& transfer) {
   ring_.erase(std::find(ring_.begin(), ring_.end(), &transfer));
 }
 
-Transfer* Outbox::append_transfer_chunk(std::string& batch) {
-  Transfer& transfer = *ring_.front();
-  ring_.pop_front();
-  transfer.queued = false;
-  if (!transfer.head.empty()) {
-    batch += transfer.head;
-    transfer.head.clear();
-  } else {
-    const size_t rest = transfer.body.size() - transfer.offset;
-    const auto n =
-        static_cast<size_t>(std::min<uint64_t>({frames::kChunkBytes, rest, transfer.credit}));
-    frames::append_chunk(batch, transfer.id,
-                         std::string_view(transfer.body).substr(transfer.offset, n), n < rest);
-    transfer.offset += n;
-    transfer.credit -= n;
+Transfer* Outbox::next_transfer() {
+  for (size_t i = 0; i < ring_.size(); ++i) {
+    Transfer* transfer = ring_.front();
+    ring_.pop_front();
+    if (transfer->after <= first_segment_) {
+      transfer->queued = false;
+      return transfer;
+    }
+    ring_.push_back(transfer);
   }
+  return nullptr;
+}
+
+Transfer* Outbox::append_transfer_chunk(Transfer& transfer, std::string& batch) {
+  const size_t rest = transfer.body.size() - transfer.offset;
+  const auto n =
+      static_cast<size_t>(std::min<uint64_t>({frames::kChunkBytes, rest, transfer.credit}));
+  frames::append_chunk(batch, transfer.id,
+                       std::string_view(transfer.body).substr(transfer.offset, n), n < rest);
+  transfer.offset += n;
+  transfer.credit -= n;
   if (transfer.finished()) return &transfer;
   start(transfer);
   return nullptr;
@@ -111,8 +114,8 @@ std::string Outbox::take(Transfer*& finished) {
     ++first_segment_;
   };
   if (!segments_.empty()) take_segment();
-  if (!ring_.empty())
-    finished = append_transfer_chunk(batch);
+  if (Transfer* transfer = next_transfer())
+    finished = append_transfer_chunk(*transfer, batch);
   else if (!segments_.empty() && batch.size() + segments_.front().size() <= frames::kBatchBytes)
     take_segment();
   return batch;

@@ -17,13 +17,13 @@ namespace raymesh::rpc {
 /// A payload that is sent in chunks. Owned by its call; linked into the outbox while it can send.
 struct Transfer {
   uint64_t id = 0;
-  std::string head;  // a whole frame that goes first (Call); empty for replies
   std::string body;
   size_t offset = 0;    // of `body`, sent so far
   uint64_t credit = 0;  // bytes that may still be sent
+  uint64_t after = 0;   // segments that must have been taken first: they hold the Call frame
   bool queued = false;  // Invariant: linked in Outbox::ring_ exactly when true
 
-  bool finished() const { return head.empty() && offset == body.size(); }
+  bool finished() const { return offset == body.size(); }
 };
 
 class Outbox {
@@ -58,7 +58,8 @@ class Outbox {
   std::string& segment();
   template <class Append>
   uint64_t append(Append&& write);
-  Transfer* append_transfer_chunk(std::string& batch);
+  Transfer* next_transfer();
+  Transfer* append_transfer_chunk(Transfer& transfer, std::string& batch);
 
   std::deque<std::string> segments_;
   uint64_t first_segment_ = 0;  // number of segments_.front()

@@ -153,18 +153,17 @@ void PeerCore::send(Slot& slot, ClientStream& stream) {
                           .payload = slot.payload,
                           .credit = config_.limits.initial_credit};
   slot.large = slot.payload.size() > frames::kChunkBytes;
-  if (!slot.large) {
-    slot.segment = stream.outbox.add_call(slot.id, parts);
-    return;
+  if (slot.large) {
+    parts.payload = {};
+    parts.more = true;
   }
-  parts.payload = parts.payload.substr(0, frames::kChunkBytes);
-  parts.more = true;
+  slot.segment = stream.outbox.add_call(slot.id, parts);
+  if (!slot.large) return;
   slot.transfer = {};
   slot.transfer.id = slot.id;
-  frames::append_call(slot.transfer.head, slot.id, parts);
+  slot.transfer.after = slot.segment + 1;
   slot.transfer.body = slot.payload;
-  slot.transfer.offset = frames::kChunkBytes;
-  slot.transfer.credit = frames::kRequestCredit - frames::kChunkBytes;
+  slot.transfer.credit = frames::kRequestCredit;
   stream.outbox.start(slot.transfer);
 }
 

@@ -74,7 +74,7 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
     bool large = false;  // the request goes as a transfer
     ClientStream* stream = nullptr;
     uint64_t id = 0;       // on the stream
-    uint64_t segment = 0;  // of the stream's outbox, for small requests
+    uint64_t segment = 0;  // of the stream's outbox that holds the Call frame
     uint64_t affinity = 0;
     uint8_t attempts = 0;  // streams that it was put on
     Clock::time_point started;

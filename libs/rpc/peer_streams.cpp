@@ -227,7 +227,7 @@ void PeerCore::note_end(Endpoint& endpoint, const ClientStream& stream,
 void PeerCore::fail_over(ClientStream& stream, Completed& completed) {
   for (Slot& slot : slots_) {
     if (slot.stream != &stream) continue;
-    const bool sent = slot.large ? slot.transfer.head.empty() : stream.outbox.sent(slot.segment);
+    const bool sent = stream.outbox.sent(slot.segment);
     detach(slot);
     if (closed_) {
       end(slot, Error(errors::kUnavailable, "the process is stopping"), completed);

@@ -111,6 +111,25 @@ TEST(OutboxTest, StopsAtTheCreditAndGoesOnWithMore) {
   EXPECT_EQ(finished, &transfer);
 }
 
+TEST(OutboxTest, ARequestsChunksComeAfterItsCallFrame) {
+  Outbox outbox;
+  for (uint64_t id = 1; id <= 2'000; ++id) outbox.add_chunk(id, std::string(100, 'x'), false);
+  Transfer transfer;
+  transfer.id = 2'001;
+  transfer.after = outbox.add_chunk(2'001, "its call", true) + 1;
+  transfer.body.assign(100'000, 'x');
+  transfer.credit = 100'000;
+  outbox.start(transfer);
+  uint64_t last = 0;
+  Transfer* finished = nullptr;
+  while (!outbox.empty())
+    for (const auto& frame : take(outbox, finished)) {
+      EXPECT_GE(frame.id(), last);
+      last = frame.id();
+    }
+  EXPECT_EQ(finished, &transfer);
+}
+
 TEST(OutboxTest, ADroppedTransferIsNotSent) {
   Outbox outbox;
   Transfer transfer;
