@@ -71,7 +71,7 @@ void Exchange::reply(int status, std::string_view json) {
   if (!head_request_) out_ += json;
 }
 
-void Exchange::reply_around(std::string_view before, std::string owner, std::string_view value,
+void Exchange::reply_around(std::string_view before, std::string&& owner, std::string_view value,
                             std::string_view after) {
   if (core().draining.load(std::memory_order_relaxed)) close_ = true;
   start_answer(200, before.size() + value.size() + after.size(), 0, {});

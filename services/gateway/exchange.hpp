@@ -73,7 +73,7 @@ class Exchange {
   void reply(int status, std::string_view json);
   /// 200 with before + value + after; `value` is a view into `owner`, which is kept until it is
   /// sent, so that a large value is not copied.
-  void reply_around(std::string_view before, std::string owner, std::string_view value,
+  void reply_around(std::string_view before, std::string&& owner, std::string_view value,
                     std::string_view after);
   void fail(const Error& error);
   /// 405 with the methods that the path has.
