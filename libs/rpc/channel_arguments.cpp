@@ -8,6 +8,8 @@ namespace {
 // A peer that vanished without a FIN is found after at most the sum of both.
 constexpr int kPingEveryMs = 10'000;
 constexpr int kPingTimeoutMs = 5'000;
+// Unary calls at once on one connection; more wait at the caller's end.
+constexpr int kMaxCallsPerConnection = 1'024;
 constexpr int kReconnectMs = 100;
 
 }  // namespace
@@ -37,6 +39,8 @@ void set_server_arguments(grpc::ServerBuilder& builder, size_t max_unary_bytes) 
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kPingEveryMs / 2);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxCallsPerConnection);
+  // A second process on the same port is a mistake, not a way to share its load.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 

@@ -5,6 +5,7 @@
 #include "libs/rpc/channel_arguments.hpp"
 #include "libs/rpc/credentials.hpp"
 #include "libs/rpc/discovery.hpp"
+#include "libs/rpc/grpc_log.hpp"
 #include "libs/rpc/peer_core.hpp"
 
 namespace raymesh::rpc {
@@ -38,6 +39,7 @@ Result<std::shared_ptr<Peer>> connect_peer(PeerConfig config,
     RAYMESH_CHECK_OK(Discovery::check(endpoint));
     RAYMESH_CHECK_OK(check_endpoint(endpoint, credentials));
   }
+  route_grpc_log();
   RAYMESH_TRY(auto grpc_credentials, grpc_channel_credentials(credentials.tls));
   const std::string role = config.role.empty() ? role_of_service(config.service) : config.role;
   const std::string identity = role + std::string(kIdentityDomain);

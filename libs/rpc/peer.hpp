@@ -2,7 +2,7 @@
 // has. It keeps one multiplexed stream per endpoint, finds endpoints anew (static list, or DNS
 // every 5 s), reconnects with backoff, repeats what is safe to repeat, and answers every call
 // exactly once, at the latest when its timeout has passed. Thread-safe. Completions run on a gRPC
-// thread (or on the caller's for immediate refusals) and must hand over at once.
+// thread, the timer thread, or the caller's own (immediate refusals), and must hand over at once.
 #pragma once
 
 #include <chrono>

@@ -17,6 +17,9 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 33);
 }
 
+// Longer timeouts are kept by us alone; the service has a bound of its own.
+constexpr int64_t kMaxTimeoutMs = 3'600'000;
+
 // True on a thread that runs a stream's reaction: it must not wait for streams to end.
 thread_local bool t_in_completion = false;
 
@@ -147,11 +150,12 @@ void PeerCore::send(Slot& slot, ClientStream& stream) {
   slot.id = ++stream.sequence << kIndexBits | slot.index;
   ++slot.attempts;
   ++stream.in_flight;
-  frames::CallParts parts{.method = slot.method,
-                          .timeout_ms = static_cast<uint32_t>(std::max<int64_t>(left, 1)),
-                          .context = slot.context,
-                          .payload = slot.payload,
-                          .credit = config_.limits.initial_credit};
+  frames::CallParts parts{
+      .method = slot.method,
+      .timeout_ms = static_cast<uint32_t>(std::clamp<int64_t>(left, 1, kMaxTimeoutMs)),
+      .context = slot.context,
+      .payload = slot.payload,
+      .credit = config_.limits.initial_credit};
   slot.large = slot.payload.size() > frames::kChunkBytes;
   if (slot.large) {
     parts.payload = {};
@@ -170,6 +174,9 @@ void PeerCore::send(Slot& slot, ClientStream& stream) {
 void PeerCore::wait(Slot& slot, Clock::time_point until) {
   slot.state = State::kWaiting;
   slot.wait_until = until;
+  // Calls that ended while they waited are swept out, so that a long outage costs no memory.
+  if (waiting_.size() > 2 * live_ + 64)
+    std::erase_if(waiting_, [this](uint64_t ticket) { return find(ticket) == nullptr; });
   waiting_.push_back(ticket_of(slot));
   arm(until, ticket_of(slot));
 }
@@ -198,14 +205,20 @@ void PeerCore::end(Slot& slot, Result<std::string> result, Completed& completed)
   --live_;
 }
 
-ClientStream* PeerCore::choose(uint64_t affinity) const {
+bool PeerCore::usable(const ClientStream* stream) {
+  return stream && stream->up && !stream->draining && !stream->broken;
+}
+
+ClientStream* PeerCore::choose(uint64_t affinity) {
   ClientStream* best = nullptr;
   uint64_t best_score = 0;
-  for (const auto& endpoint : endpoints_) {
-    ClientStream* stream = endpoint->stream.get();
-    if (!stream || !stream->up || stream->draining || stream->broken) continue;
+  ++turn_;  // among equals everyone has a turn
+  for (size_t i = 0; i < endpoints_.size(); ++i) {
+    const Endpoint& endpoint = *endpoints_[(turn_ + i) % endpoints_.size()];
+    ClientStream* stream = endpoint.stream.get();
+    if (!usable(stream)) continue;
     // Highest score: rendezvous hashing for affinity, else the fewest calls in flight.
-    const uint64_t score = affinity ? mix(affinity ^ mix(endpoint->hash)) : ~stream->in_flight;
+    const uint64_t score = affinity ? mix(affinity ^ mix(endpoint.hash)) : ~stream->in_flight;
     if (best && score <= best_score) continue;
     best = stream;
     best_score = score;
@@ -278,7 +291,8 @@ bool PeerCore::take_used() {
 
 bool PeerCore::ready() const {
   Lock lock(mutex_);
-  return choose(0) != nullptr;
+  return std::any_of(endpoints_.begin(), endpoints_.end(),
+                     [](const EndpointPtr& e) { return usable(e->stream.get()); });
 }
 
 void PeerCore::shutdown() {

@@ -114,7 +114,9 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   void detach(Slot& slot);
   void wait(Slot& slot, Clock::time_point until);
   void send(Slot& slot, ClientStream& stream);
-  ClientStream* choose(uint64_t affinity) const;
+  /// Takes new calls.
+  static bool usable(const ClientStream* stream);
+  ClientStream* choose(uint64_t affinity);
   void place_waiting();
   void connect(const EndpointPtr& endpoint);
   void reconnect_later(const EndpointPtr& endpoint);
@@ -146,6 +148,7 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   size_t reply_bytes_ = 0;        // of replies that are not complete yet
   std::deque<uint64_t> waiting_;  // tickets, oldest first; ended ones are skipped
   std::vector<EndpointPtr> endpoints_;
+  size_t turn_ = 0;
   std::vector<std::shared_ptr<ClientStream>> streams_;  // all that have not ended
   DeadlineQueue deadlines_;
   Clock::time_point alarm_ = Clock::time_point::max();

@@ -9,6 +9,7 @@
 
 #include "libs/rpc/channel_arguments.hpp"
 #include "libs/rpc/dispatcher.hpp"
+#include "libs/rpc/grpc_log.hpp"
 
 namespace raymesh::rpc {
 namespace {
@@ -17,6 +18,7 @@ namespace {
 void enable_standard_services() {
   static std::once_flag once;
   std::call_once(once, [] {
+    route_grpc_log();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });
