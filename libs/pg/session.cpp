@@ -52,6 +52,13 @@ void collect_notice(void* target, const PGresult* result) {
       {std::string(field(result, PG_DIAG_SEVERITY_NONLOCALIZED)), std::move(message)});
 }
 
+std::vector<const char*> c_strings(std::span<const std::optional<std::string>> parameters) {
+  std::vector<const char*> values;
+  values.reserve(parameters.size());
+  for (const auto& p : parameters) values.push_back(p ? p->c_str() : nullptr);
+  return values;
+}
+
 enum class Wait { kReady, kTimeout, kFailed };
 
 Wait wait_readable(int socket, Clock::time_point deadline) {
@@ -164,9 +171,7 @@ Result<Session> Session::connect(
 
 Answer Session::query(const std::string& sql,
                       std::span<const std::optional<std::string>> parameters) {
-  std::vector<const char*> values;
-  values.reserve(parameters.size());
-  for (const auto& p : parameters) values.push_back(p ? p->c_str() : nullptr);
+  const std::vector<const char*> values = c_strings(parameters);
   PGresult* result = PQexecParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()),
                                   nullptr, values.data(), nullptr, nullptr, 0);
   if (!result) return Answer::lost(PQerrorMessage(connection_.get()));
@@ -184,9 +189,7 @@ Answer Session::prepared(const char* sql,
     if (!answer.ok()) return answer;
     known = statements_.emplace(sql, std::move(name)).first;
   }
-  std::vector<const char*> values;
-  values.reserve(parameters.size());
-  for (const auto& p : parameters) values.push_back(p ? p->c_str() : nullptr);
+  const std::vector<const char*> values = c_strings(parameters);
   PGresult* result =
       PQexecPrepared(connection_.get(), known->second.c_str(), static_cast<int>(values.size()),
                      values.data(), nullptr, nullptr, 0);
@@ -194,12 +197,14 @@ Answer Session::prepared(const char* sql,
   return Answer(result);
 }
 
-Answer Session::run(const std::string& sql, Clock::time_point deadline) {
+bool Session::send(const std::string& sql, std::span<const std::optional<std::string>> parameters) {
+  const std::vector<const char*> values = c_strings(parameters);
+  return PQsendQueryParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr,
+                           values.data(), nullptr, nullptr, 0) != 0;
+}
+
+Answer Session::collect(Clock::time_point deadline) {
   PGconn* c = connection_.get();
-  if (!PQsendQueryParams(c, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0)) {
-    return Answer::lost(PQerrorMessage(c));
-  }
-  PQsetSingleRowMode(c);
   Answer last = Answer::lost("no answer");
   while (true) {
     while (PQisBusy(c)) {
@@ -215,6 +220,20 @@ Answer Session::run(const std::string& sql, Clock::time_point deadline) {
     if (is_copy(status)) return Answer::lost("the statement wants to copy rows");
     if (status != PGRES_SINGLE_TUPLE) last = std::move(answer);
   }
+}
+
+Answer Session::query_until(Clock::time_point deadline, const std::string& sql,
+                            std::initializer_list<std::optional<std::string>> parameters) {
+  if (!send(sql, std::span(parameters.begin(), parameters.size()))) {
+    return Answer::lost(PQerrorMessage(connection_.get()));
+  }
+  return collect(deadline);
+}
+
+Answer Session::run_until(Clock::time_point deadline, const std::string& sql) {
+  if (!send(sql, {})) return Answer::lost(PQerrorMessage(connection_.get()));
+  PQsetSingleRowMode(connection_.get());
+  return collect(deadline);
 }
 
 Answer Session::script(const std::string& sql) {

@@ -78,10 +78,12 @@ class Session {
   /// Like query, parsed and planned once per session: for statements that run often. `sql` has
   /// static storage duration; its address names it.
   Answer prepared(const char* sql, std::initializer_list<std::optional<std::string>> parameters);
+  /// The same, given up at the deadline: after that or a loss only destruction is left.
+  Answer query_until(std::chrono::steady_clock::time_point deadline, const std::string& sql,
+                     std::initializer_list<std::optional<std::string>> parameters = {});
   /// One statement whose rows are thrown away as they come, so that only one is held at a time
-  /// (libpq takes any single value that the server sends, up to 1 GB). After a deadline or a loss
-  /// only destruction is left.
-  Answer run(const std::string& sql, std::chrono::steady_clock::time_point deadline);
+  /// (libpq takes any single value that the server sends, up to 1 GB). Deadline as above.
+  Answer run_until(std::chrono::steady_clock::time_point deadline, const std::string& sql);
   /// Any number of statements by the simple protocol; the last one's answer. For our own SQL only.
   Answer script(const std::string& sql);
 
@@ -106,6 +108,9 @@ class Session {
     void operator()(pg_conn* c) const;
   };
   explicit Session(pg_conn* connection);
+  bool send(const std::string& sql, std::span<const std::optional<std::string>> parameters);
+  /// The last answer of what was sent.
+  Answer collect(std::chrono::steady_clock::time_point deadline);
 
   std::map<const char*, std::string> statements_;  // prepared: text to name
   std::unique_ptr<std::vector<Notice>> notices_;   // stable address for libpq's callback

@@ -17,8 +17,10 @@ using pg::Session;
 
 /// How long the server may take to end a backend that was told to.
 constexpr const char* kTerminateMilliseconds = "5000";
-constexpr std::chrono::seconds kCommitGrace{10};
 constexpr int kEpochAttempts = 3;
+
+constexpr const char* kLockProject =
+    "SELECT FROM raymesh_storage.projects WHERE project_id = $1 FOR UPDATE";
 
 constexpr const char* kRaiseEpoch =
     "INSERT INTO raymesh_storage.projects AS p (project_id, schema_epoch) VALUES ($1, 2)"
@@ -87,7 +89,8 @@ class Run {
     Status applied = apply(project, script);
     if (!applied.ok()) {
       // What the script did is gone when we answer.
-      if (!project.is_ready() || !project.query("ROLLBACK").ok()) terminate(project.backend_pid());
+      const bool undone = project.is_ready() && project.query_until(grace(), "ROLLBACK").ok();
+      if (!undone) terminate(project.backend_pid());
       return std::move(applied).error();
     }
     MigrateOutcome outcome;
@@ -98,6 +101,8 @@ class Run {
   }
 
  private:
+  Clock::time_point grace() const { return Clock::now() + options_.grace; }
+
   Result<Session> connect_system() {
     return Session::connect(request_.system_url, {{"application_name", "raymesh-migrate"}});
   }
@@ -112,10 +117,8 @@ class Run {
   Status lock_project() {
     RAYMESH_TRY(Session session, connect_system());
     system_.emplace(std::move(session));
-    RAYMESH_CHECK_OK(check(system_->query("BEGIN"), "lock the project"));
-    RAYMESH_CHECK_OK(check(system_->run("SELECT FROM raymesh_storage.projects WHERE project_id = " +
-                                            system_->literal(request_.project_id) + " FOR UPDATE",
-                                        deadline_),
+    RAYMESH_CHECK_OK(check(system_->query_until(deadline_, "BEGIN"), "lock the project"));
+    RAYMESH_CHECK_OK(check(system_->query_until(deadline_, kLockProject, {request_.project_id}),
                            "wait for another migration of the project"));
     return ok_status();
   }
@@ -124,7 +127,7 @@ class Run {
     RAYMESH_CHECK_OK(begin(project));
     for (size_t i = 0; i < script.statements.size(); ++i) {
       const SqlStatement& statement = script.statements[i];
-      const Answer answer = project.run(std::string(statement.text), deadline_);
+      const Answer answer = project.run_until(deadline_, std::string(statement.text));
       if (answer.ok()) continue;
       const size_t line = statement.line + line_of_character(statement.text, answer.position()) - 1;
       return failure(answer, place(i + 1, line));
@@ -134,24 +137,29 @@ class Run {
   }
 
   Status begin(Session& project) {
-    const std::string setup =
-        "SET search_path = " + project.identifier(request_.schema) +
-        "; SET lock_timeout = " + std::to_string(options_.lock_timeout.count()) +
-        "; SET statement_timeout = " + std::to_string(options_.deadline.count()) +
-        // Ends what is left of us on the server when this process dies.
-        "; SET client_connection_check_interval = 1000"
-        "; SET standard_conforming_strings = on; SET client_min_messages = notice"
-        "; BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-    return check(project.script(setup), "begin");
+    const std::string deadline_ms = std::to_string(options_.deadline.count());
+    const std::string lock_ms = std::to_string(options_.lock_timeout.count());
+    for (const std::string& statement :
+         {"SET search_path = " + project.identifier(request_.schema),
+          "SET lock_timeout = " + lock_ms, "SET statement_timeout = " + deadline_ms,
+          // Ends what is left of us on the server when this process dies.
+          std::string("SET client_connection_check_interval = 1000"),
+          std::string("SET standard_conforming_strings = on"),
+          std::string("SET client_min_messages = notice"),
+          std::string("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")}) {
+      RAYMESH_CHECK_OK(check(project.run_until(deadline_, statement), "begin"));
+    }
+    return ok_status();
   }
 
   /// What the statements may have left for COMMIT or changed about their own role.
   Status settle(Session& project) {
-    RAYMESH_CHECK_OK(
-        check(project.run("SET CONSTRAINTS ALL IMMEDIATE", deadline_), "deferred constraints"));
+    RAYMESH_CHECK_OK(check(project.run_until(deadline_, "SET CONSTRAINTS ALL IMMEDIATE"),
+                           "deferred constraints"));
     // By full names and as text: the search path and the operators in it are the script's by now.
-    RAYMESH_CHECK_OK(check(project.run("SET search_path = pg_catalog", deadline_), "settle"));
-    const Answer schema = project.query(kOwnsSchema, {request_.schema, request_.role});
+    RAYMESH_CHECK_OK(check(project.run_until(deadline_, "SET search_path = pg_catalog"), "settle"));
+    const Answer schema =
+        project.query_until(deadline_, kOwnsSchema, {request_.schema, request_.role});
     RAYMESH_CHECK_OK(check(schema, "look for the project's schema"));
     if (schema.rows() == 0) {
       return Error(errors::kForbiddenStatement,
@@ -159,24 +167,25 @@ class Run {
     }
     RAYMESH_TRY(const std::string verifier,
                 project.scram_verifier(request_.role, request_.password));
-    const Answer database = project.query("SELECT pg_catalog.current_database()");
+    const Answer database = project.query_until(deadline_, "SELECT pg_catalog.current_database()");
     RAYMESH_CHECK_OK(check(database, "read the database's name"));
     const std::string in_database = project.identifier(database.text(0, 0));
     for (const std::string& what :
          {"PASSWORD " + project.literal(verifier), std::string("RESET ALL"),
           "IN DATABASE " + in_database + " RESET ALL"}) {
-      RAYMESH_CHECK_OK(
-          check(project.run("ALTER ROLE CURRENT_USER " + what, deadline_), "restore the role"));
+      RAYMESH_CHECK_OK(check(project.run_until(deadline_, "ALTER ROLE CURRENT_USER " + what),
+                             "restore the role"));
     }
     return ok_status();
   }
 
   Status commit(Session& project) {
-    const Answer xid = project.query("SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text");
+    const Answer xid =
+        project.query_until(deadline_, "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text");
     RAYMESH_CHECK_OK(check(xid, "commit"));
     const std::string transaction(xid.text(0, 0));
     // Cutting a commit off would only make its outcome unknown.
-    const Answer answer = project.run("COMMIT", std::max(deadline_, Clock::now() + kCommitGrace));
+    const Answer answer = project.query_until(std::max(deadline_, grace()), "COMMIT");
     if (answer.ok()) {
       if (answer.command_tag() == "COMMIT") return ok_status();
       return Error(errors::kMigrationFailed, "PostgreSQL rolled the migration back");
@@ -192,8 +201,8 @@ class Run {
   Status ask_outcome(const std::string& transaction, const Answer& lost) {
     Result<Session> session = connect();
     if (session.ok()) {
-      const Answer status =
-          session->query("SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)", {transaction});
+      const Answer status = session->query_until(
+          grace(), "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)", {transaction});
       if (status.ok() && status.rows() == 1 && !status.is_null(0, 0)) {
         if (status.text(0, 0) == "committed") return ok_status();
         if (status.text(0, 0) == "aborted") {
@@ -210,23 +219,24 @@ class Run {
     Result<Session> session = connect();
     // Without a connection the server finds out by client_connection_check_interval.
     if (!session.ok()) return;
-    (void)session->query("SELECT pg_catalog.pg_terminate_backend($1::int, $2::bigint)",
-                         {std::to_string(backend), kTerminateMilliseconds});
+    (void)session->query_until(grace(),
+                               "SELECT pg_catalog.pg_terminate_backend($1::int, $2::bigint)",
+                               {std::to_string(backend), kTerminateMilliseconds});
   }
 
   Result<int64_t> raise_epoch() {
     for (int attempt = 1;; ++attempt) {
       if (system_) {
-        const Answer raised = system_->query(kRaiseEpoch, {request_.project_id});
+        const Answer raised = system_->query_until(grace(), kRaiseEpoch, {request_.project_id});
         if (raised.ok()) {
           const int64_t epoch = std::stoll(std::string(raised.text(0, 0)));
-          if (system_->query("COMMIT").ok()) return epoch;
+          if (system_->query_until(grace(), "COMMIT").ok()) return epoch;
         }
       }
       if (attempt == kEpochAttempts) break;
       system_.reset();
       Result<Session> session = connect_system();
-      if (!session.ok() || !session->query("BEGIN").ok()) continue;
+      if (!session.ok() || !session->query_until(grace(), "BEGIN").ok()) continue;
       system_.emplace(std::move(session).value());
     }
     return Error(errors::kOutcomeUnknown,
