@@ -49,6 +49,7 @@ const Row kRows[] = {
     {"53", errors::kUnavailable},
     {"57", errors::kUnavailable},
     {"58", errors::kUnavailable},
+    {"XX", errors::kInternal},
 };
 
 const ErrorKind& kind_of(std::string_view sqlstate) {
@@ -58,7 +59,8 @@ const ErrorKind& kind_of(std::string_view sqlstate) {
   for (const Row& row : kRows) {
     if (sqlstate.starts_with(row.sqlstate)) return row.kind;
   }
-  return errors::kInternal;
+  // The rest comes from code of the project, which may raise any state it likes.
+  return errors::kDatabaseError;
 }
 
 }  // namespace
