@@ -12,7 +12,7 @@ void Connection::declare(config::Options& options) {
 }
 
 void Connection::declare_project_secret(config::Options& options) {
-  options.section("").secret("project-secret", &project_secret,
+  options.section("").secret("project-role-secret", &project_secret,
                              "the secret that the passwords of project roles are derived from, the "
                              "same as the storage service's");
 }

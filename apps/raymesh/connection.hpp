@@ -13,11 +13,11 @@ namespace raymesh::cli {
 struct Connection {
   std::string postgres_url;
   std::string data_dir = ".raymesh";
-  std::string project_secret;  // see --project-secret
+  std::string project_secret;  // see --project-role-secret
 
   /// --postgres-url and --data-dir.
   void declare(config::Options& options);
-  /// --project-secret, for commands that make roles.
+  /// --project-role-secret, for commands that make roles.
   void declare_project_secret(config::Options& options);
 
   /// Fills in what the options left open from a running `raymesh dev`. Errors: invalid_request

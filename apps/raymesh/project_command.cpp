@@ -28,7 +28,7 @@ int create_project(Invocation& invocation) {
         RAYMESH_CHECK_OK(auth::ProjectStore::check(id, name, signup_roles));
         RAYMESH_TRY(auto session, connection.connect());
         if (connection.project_secret.empty())
-          return usage_error("--project-secret or --project-secret-file is missing");
+          return usage_error("--project-role-secret or --project-role-secret-file is missing");
         RAYMESH_CHECK_OK(
             pg::provision_project(connection.postgres_url, id, connection.project_secret));
         RAYMESH_TRY(auto created, auth::ProjectStore(session).create(id, name, signup_roles));

@@ -1,6 +1,6 @@
 // Access tokens: what a login gives to an end user. An HS256 JWT (libs/crypto/jwt.hpp) that says
-// who (sub, email, role, claims), where (aud is the project's id, so that no token is good for two
-// projects) and which session (jti). Pure functions, any thread.
+// who (sub, email, role, claims), where (aud names the project, so that no token is good for two of
+// them) and which session (jti). Pure functions, any thread.
 #pragma once
 
 #include <cstdint>

@@ -98,7 +98,7 @@ class SeparateCluster extends Cluster {
     const projectSecret = file('project-secret', passwords.project);
     this.raymesh('migrate', ...admin, '--auth-password-file', file('auth-password', passwords.auth), '--storage-password-file', file('storage-password', passwords.storage));
     const keyOf = (project) => {
-      this.raymesh('project', 'create', project, ...admin, '--project-secret-file', projectSecret);
+      this.raymesh('project', 'create', project, ...admin, '--project-role-secret-file', projectSecret);
       return JSON.parse(this.raymesh('key', 'create', '--project', project, '--json', ...admin)).key;
     };
     this.apiKey = keyOf(kProject);

@@ -37,7 +37,7 @@ class CliTest : public ::testing::Test {
         {"migrate", "--auth-password", auth_password, "--storage-password", "storage-password"});
   }
   ProgramResult create(const std::string& project, std::vector<std::string> more = {}) {
-    std::vector<std::string> arguments = {"project", "create", project, "--project-secret",
+    std::vector<std::string> arguments = {"project", "create", project, "--project-role-secret",
                                           kSecret};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run(arguments);
@@ -166,7 +166,7 @@ TEST_F(ProjectTest, BadIdsAreMistakesAndLeaveNothingBehind) {
 TEST_F(ProjectTest, NeedsTheSecret) {
   auto result = run({"project", "create", "shop2"});
   EXPECT_EQ(result.exit_code, 2);
-  EXPECT_THAT(result.err, HasSubstr("--project-secret"));
+  EXPECT_THAT(result.err, HasSubstr("--project-role-secret"));
 }
 
 TEST_F(ProjectTest, ListIsATableForPeople) {

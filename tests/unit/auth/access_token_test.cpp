@@ -52,10 +52,11 @@ TEST_F(AccessTokenTest, HasTheClaimsThatTheSdkReads) {
 }
 
 TEST_F(AccessTokenTest, LeavesOutWhatThereIsNot) {
-  EXPECT_EQ(payload_of(sign_access_token(keys_, token()).value()),
-            R"({"sub":"6f1c9c7e-6d2b-4c87-9a57-2f6a1f5f0a11","email":"ada@example.org",)"
-            R"("aud":"shop","jti":"0b54d4cf-37b1-4a5f-8a30-9b3e7c6d2f10","iat":1800000000,)"
-            R"("exp":1800000060})");
+  EXPECT_EQ(
+      payload_of(sign_access_token(keys_, token()).value()),
+      R"({"sub":"6f1c9c7e-6d2b-4c87-9a57-2f6a1f5f0a11","email":"ada@example.org",)"
+      R"("aud":"raymesh-user:shop","jti":"0b54d4cf-37b1-4a5f-8a30-9b3e7c6d2f10","iat":1800000000,)"
+      R"("exp":1800000060})");
 }
 
 TEST_F(AccessTokenTest, RoundTrip) {
@@ -87,10 +88,11 @@ TEST_F(AccessTokenTest, ToleratesAnIssuerWhoseClockIsALittleAhead) {
 TEST_F(AccessTokenTest, RefusesSignedTokensOfAnotherKind) {
   for (
       const char* claims :
-      {R"({"aud":"shop","exp":1800000060})", R"({"aud":"shop","exp":1800000060,"sub":"x"})",
-       R"({"aud":"shop","exp":1800000060,"jti":"x"})",
-       R"({"aud":"shop","exp":1800000060,"sub":"not a uuid","jti":"not a uuid"})",
-       R"({"aud":"shop","sub":"6f1c9c7e-6d2b-4c87-9a57-2f6a1f5f0a11","jti":"0b54d4cf-37b1-4a5f-8a30-9b3e7c6d2f10"})"})
+      {R"({"aud":"raymesh-user:shop","exp":1800000060})",
+       R"({"aud":"raymesh-user:shop","exp":1800000060,"sub":"x"})",
+       R"({"aud":"raymesh-user:shop","exp":1800000060,"jti":"x"})",
+       R"({"aud":"raymesh-user:shop","exp":1800000060,"sub":"not a uuid","jti":"not a uuid"})",
+       R"({"aud":"raymesh-user:shop","sub":"6f1c9c7e-6d2b-4c87-9a57-2f6a1f5f0a11","jti":"0b54d4cf-37b1-4a5f-8a30-9b3e7c6d2f10"})"})
     EXPECT_FALSE(verify_access_token(keys_, "shop", crypto::jwt::sign(keys_, claims), kNow).ok())
         << claims;
 }
