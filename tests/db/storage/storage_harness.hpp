@@ -59,6 +59,7 @@ class StorageHarness {
   double metric(const std::string& name) const;
 
   storage::TableCatalog& catalog() { return *catalog_; }
+  storage::QueryExecutor& executor() { return *executor_; }
 
  private:
   std::shared_ptr<metrics::Registry> registry_ = metrics::Registry::create();
