@@ -124,7 +124,7 @@ class QueryExecutor::Job final : public pg::AnswerSink {
 
   void refused(const pg::ServerError& error) {
     if (attempts_ == 0 && may_be_outdated(error.sqlstate)) {
-      executor_.run_again(take_over(), error.sqlstate == "0A000");
+      executor_.run_again(take_over(), /*drop_statements=*/true);
       return;
     }
     answer(to_error(error));
