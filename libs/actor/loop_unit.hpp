@@ -30,6 +30,7 @@ class LoopUnit final : public caf::execution_unit {
   void exec_later(caf::resumable* job) override;
   /// Runs every actor that waits here once; true when some have more to do.
   bool run();
+  bool has_jobs() const { return !jobs_.empty(); }
 
  private:
   std::deque<caf::resumable*> jobs_;

@@ -5,7 +5,7 @@
 // from before the channel is shared, so any thread may read it.
 #pragma once
 
-#include <caf/actor_control_block.hpp>
+#include <caf/actor.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -44,14 +44,14 @@ class Channel {
   const std::string& project() const { return project_; }
   const std::string& name() const { return name_; }
   LocalChannel& on(size_t shard) { return local_[shard]; }
-  const caf::strong_actor_ptr& actor() const { return actor_; }
+  const caf::actor& actor() const { return actor_; }
 
  private:
   friend class ChannelRegistry;
   std::string project_;
   std::string name_;
   std::vector<LocalChannel> local_;
-  caf::strong_actor_ptr actor_;
+  caf::actor actor_;
   size_t pins_ = 0;  // guarded by the registry
 };
 using ChannelPtr = std::shared_ptr<Channel>;

@@ -2,6 +2,7 @@
 
 #include <caf/actor_cast.hpp>
 #include <caf/actor_system.hpp>
+#include <caf/exit_reason.hpp>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
@@ -89,10 +90,14 @@ void enqueue(const Channel& channel, Message message) {
 
 }  // namespace
 
-caf::strong_actor_ptr spawn_channel_actor(caf::actor_system& system, const ChannelPtr& channel,
-                                          ChannelOutlets& outlets) {
-  return caf::actor_cast<caf::strong_actor_ptr>(system.spawn<caf::lazy_init>(
+caf::actor spawn_channel_actor(caf::actor_system& system, const ChannelPtr& channel,
+                               ChannelOutlets& outlets, std::function<void()> on_failed) {
+  auto handle = caf::actor_cast<caf::actor>(system.spawn<caf::lazy_init>(
       behave, std::weak_ptr<Channel>(channel), channel->name(), &outlets));
+  handle->attach_functor([on_failed = std::move(on_failed)](const caf::error& reason) {
+    if (reason && reason != caf::exit_reason::user_shutdown) on_failed();
+  });
+  return handle;
 }
 
 void tell(const Channel& channel, Join message) {

@@ -10,6 +10,7 @@
 
 #include <caf/fwd.hpp>
 #include <caf/typed_actor.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,9 +55,10 @@ struct ChannelOutlets {
   SegmentMemory memory;
 };
 
-/// Starts it; it runs when its first message comes.
-caf::strong_actor_ptr spawn_channel_actor(caf::actor_system& system, const ChannelPtr& channel,
-                                          ChannelOutlets& outlets);
+/// Starts it; it runs when its first message comes. `on_failed` is called on its last thread when
+/// it dies of an error.
+caf::actor spawn_channel_actor(caf::actor_system& system, const ChannelPtr& channel,
+                               ChannelOutlets& outlets, std::function<void()> on_failed);
 
 /// Sends to the channel's actor, from any thread.
 void tell(const Channel& channel, Join message);

@@ -1,9 +1,5 @@
 #include "services/realtime/channel_registry.hpp"
 
-#include <caf/actor_cast.hpp>
-#include <caf/actor_system.hpp>
-#include <caf/exit_reason.hpp>
-
 #include "libs/telemetry/log.hpp"
 #include "services/realtime/channel_actor.hpp"
 
@@ -33,11 +29,9 @@ ChannelPtr ChannelRegistry::pin(const std::string& project, const std::string& n
   if (it == channels_.end()) {
     if (channels_.size() >= max_channels_) return nullptr;
     auto channel = std::make_shared<Channel>(project, name, outlets_.shards.size());
-    channel->actor_ = spawn_channel_actor(actors_, channel, outlets_);
-    caf::actor_cast<caf::abstract_actor*>(channel->actor_)
-        ->attach_functor([this, weak = std::weak_ptr<Channel>(channel)](const caf::error& reason) {
-          if (reason && reason != caf::exit_reason::user_shutdown) failed(weak);
-        });
+    channel->actor_ =
+        spawn_channel_actor(actors_, channel, outlets_,
+                            [this, weak = std::weak_ptr<Channel>(channel)] { failed(weak); });
     it = channels_.emplace(std::move(k), std::move(channel)).first;
   }
   ++it->second->pins_;

@@ -110,7 +110,7 @@ void Connection::keep(std::span<const char> rest) {
     std::memmove(input_->data.get(), rest.data(), rest.size());
   } else {
     auto fresh = std::make_unique<Input>();
-    fresh->data.reset(new char[capacity + ClientMessageParser::kPadding]);
+    fresh->data.reset(new char[capacity]);
     fresh->capacity = capacity;
     std::memcpy(fresh->data.get(), rest.data(), rest.size());
     input_ = std::move(fresh);
@@ -213,10 +213,8 @@ void Connection::on_message(std::span<char> payload) {
   const NodeContext& node = shard_.node();
   if (!rate_.take(node.limits.publish_rate, node.limits.publish_rate, shard_.now()))
     return close(close::kRateLimited);
-  // A message that was joined from fragments lies in memory without padding.
-  const bool is_padded = assembler_.buffered() == 0;
   ClientMessageParser::Publish publish;
-  if (!shard_.parser().parse_publish(payload, is_padded, publish))
+  if (!shard_.parser().parse_publish({payload.data(), payload.size()}, publish))
     return node.probe.message_ignored();
   const auto it = std::lower_bound(
       subscriptions_.begin(), subscriptions_.end(), publish.channel,

@@ -56,9 +56,8 @@ void publish(RealtimeNode& node, const RealtimeTokens& tokens, const CallPtr& ca
                       std::to_string(node.limits().max_message_bytes) + " are allowed"));
     return;
   }
-  thread_local ClientMessageParser parser;
   // A payload that was left out is null, as on a socket.
-  if (!payload.empty() && !parser.is_json(payload)) {
+  if (!payload.empty() && !ClientMessageParser::is_json(payload)) {
     respond(Error(errors::kInvalidJson, "the payload is not one JSON value"));
     return;
   }

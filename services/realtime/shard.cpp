@@ -44,7 +44,7 @@ Shard::Shard(size_t index, NodeContext& node, ShardInbox& inbox)
       epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)),
       now_(Clock::now()),
       wheel_(kTick, now_),
-      read_buffer_(new char[kReadBuffer + ClientMessageParser::kPadding]) {
+      read_buffer_(new char[kReadBuffer]) {
   if (epoll_fd_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;
@@ -82,7 +82,7 @@ void Shard::run() {
   while (!stopping_) {
     handle_events(wait_time());
     read_again();
-    actors_waiting_ = actors_->run();
+    actors_->run();
     take_inbox();
     flush_channels();
     if (drain_) drain_some();
@@ -99,7 +99,7 @@ void Shard::run() {
 }
 
 int Shard::wait_time() const {
-  if (actors_waiting_) return 0;
+  if (actors_->has_jobs()) return 0;  // woken by what the last turn did after running them
   if (!read_later_.empty()) return node_.overloaded() ? kOverloadTurnMs : 0;
   if (drain_) return kDrainTurnMs;
   if (accept_again_ != Clock::time_point{}) return static_cast<int>(kAcceptPause.count());

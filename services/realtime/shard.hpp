@@ -48,7 +48,7 @@ class Shard {
   int64_t unix_now() const { return unix_now_; }
   net::TimerWheel& wheel() { return wheel_; }
   ClientMessageParser& parser() { return parser_; }
-  /// Where sockets are read to; kPadding bytes behind it are readable.
+  /// Where sockets are read to.
   std::span<char> read_buffer() { return {read_buffer_.get(), kReadBuffer}; }
   size_t connections() const { return open_; }
 
@@ -106,7 +106,6 @@ class Shard {
   ClientMessageParser parser_;
   std::unique_ptr<char[]> read_buffer_;
   std::unique_ptr<actor::LoopUnit> actors_;
-  bool actors_waiting_ = false;
   bool stopping_ = false;
 
   struct Slot {

@@ -1,11 +1,11 @@
-#include "services/storage/json_reader.hpp"
+#include "libs/base/json_reader.hpp"
 
 #include <cstdint>
 #include <cstring>
 
 #include "libs/base/encoding.hpp"
 
-namespace raymesh::storage {
+namespace raymesh {
 namespace {
 
 bool is_space(char c) {
@@ -27,7 +27,8 @@ int hex_digit(char c) {
 /// at_ behind the last; false means that the text is not JSON.
 class Validator {
  public:
-  explicit Validator(std::string_view text) : at_(text.data()), end_(text.data() + text.size()) {}
+  Validator(std::string_view text, JsonRules rules)
+      : at_(text.data()), end_(text.data() + text.size()), rules_(rules) {}
 
   std::optional<JsonValue> document() {
     skip_space();
@@ -106,8 +107,9 @@ class Validator {
         return false;
     }
     const int unit = read_unit();
-    if (unit < 0 || (unit >= 0xDC00 && unit <= 0xDFFF)) return false;
-    if (unit < 0xD800 || unit > 0xDFFF) return true;
+    if (unit < 0) return false;
+    if (unit < 0xD800 || unit > 0xDFFF || rules_.lone_surrogates) return true;
+    if (unit >= 0xDC00) return false;
     if (!read_literal("\\u")) return false;
     const int low = read_unit();
     return low >= 0xDC00 && low <= 0xDFFF;
@@ -138,7 +140,7 @@ class Validator {
   }
 
   bool read_container(char close, int depth) {
-    if (depth >= kMaxJsonDepth) return false;
+    if (depth >= rules_.max_depth) return false;
     ++at_;
     skip_space();
     if (at_ < end_ && *at_ == close) {
@@ -179,6 +181,7 @@ class Validator {
 
   const char* at_;
   const char* end_;
+  const JsonRules rules_;
 };
 
 /// Behind the string that starts at `p`. The text is valid, so the quote is there.
@@ -269,7 +272,13 @@ const char* append_escape(std::string& out, const char* p) {
     append_utf8(out, unit);
     return p + 5;
   }
-  append_utf8(out, 0x10000 + ((unit - 0xD800) << 10) + (unit_at(p + 7) - 0xDC00));
+  const bool escape_follows = unit < 0xDC00 && p[5] == '\\' && p[6] == 'u';
+  const uint32_t low = escape_follows ? unit_at(p + 7) : 0;
+  if (low < 0xDC00 || low > 0xDFFF) {
+    append_utf8(out, 0xFFFD);
+    return p + 5;
+  }
+  append_utf8(out, 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00));
   return p + 11;
 }
 
@@ -364,8 +373,8 @@ JsonValue JsonMembers::whole_value(std::string_view document, size_t at) {
   return JsonValue({begin, static_cast<size_t>(end - begin)});
 }
 
-std::optional<JsonValue> parse_json(std::string_view text) {
-  return Validator(text).document();
+std::optional<JsonValue> parse_json(std::string_view text, JsonRules rules) {
+  return Validator(text, rules).document();
 }
 
-}  // namespace raymesh::storage
+}  // namespace raymesh

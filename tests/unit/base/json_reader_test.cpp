@@ -1,11 +1,11 @@
-#include "services/storage/json_reader.hpp"
+#include "libs/base/json_reader.hpp"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-namespace raymesh::storage {
+namespace raymesh {
 namespace {
 
 TEST(JsonReaderTest, AcceptsRfc8259) {
@@ -98,4 +98,4 @@ TEST(JsonReaderTest, KnowsEmptyContainers) {
 }
 
 }  // namespace
-}  // namespace raymesh::storage
+}  // namespace raymesh
