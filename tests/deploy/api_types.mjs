@@ -46,6 +46,9 @@ function pathAt(source, position) {
   return path.join('').replace(/^\./, '');
 }
 
+// The API's type declarations and the compiler's own, parsed once per process.
+const parsed = new Map();
+
 function typeProblems(manifests) {
   const name = join(here, 'manifests.generated.ts'); // never written: it resolves node_modules from here
   const lines = [];
@@ -63,7 +66,11 @@ function typeProblems(manifests) {
   const host = ts.createCompilerHost(options);
   const source = ts.createSourceFile(name, lines.join('\n'), ts.ScriptTarget.ES2022, true);
   const original = { getSourceFile: host.getSourceFile.bind(host), fileExists: host.fileExists.bind(host) };
-  host.getSourceFile = (file, ...rest) => (file === name ? source : original.getSourceFile(file, ...rest));
+  host.getSourceFile = (file, ...rest) => {
+    if (file === name) return source;
+    if (!parsed.has(file)) parsed.set(file, original.getSourceFile(file, ...rest));
+    return parsed.get(file);
+  };
   host.fileExists = (file) => file === name || original.fileExists(file);
   const program = ts.createProgram([name], options, host);
   return ts.getPreEmitDiagnostics(program, source).map((problem) => {
