@@ -13,10 +13,10 @@ struct ResponseHead {
   uint64_t content_length = 0;
   bool has_content = true;  // false for 204: neither length nor type
   bool close = false;
-  std::string_view request_id;
-  std::string_view allow;    // of a 405
-  uint32_t retry_after = 0;  // seconds; 0: none
-  bool preflight = false;    // the CORS headers that answer an OPTIONS
+  std::string_view request_id = {};
+  std::string_view allow = {};  // of a 405
+  uint32_t retry_after = 0;     // seconds; 0: none
+  bool preflight = false;       // the CORS headers that answer an OPTIONS
 };
 
 /// Everything up to and with the empty line.

@@ -18,6 +18,9 @@ constexpr double kBlockSeconds = 0.25;
 constexpr double kBlockShare = 0.04;
 constexpr double kCreditShare = 0.02;
 constexpr milliseconds kDemandPeriod{100};
+// After a lease that gave less than asked for, the next one is asked for not before this.
+constexpr milliseconds kRefillPause{20};
+constexpr milliseconds kLongestPause{60'000};
 
 milliseconds at_least_one(double seconds) {
   return milliseconds(std::max<int64_t>(1, static_cast<int64_t>(std::ceil(seconds * 1'000))));
@@ -93,9 +96,9 @@ RateLimiter::Verdict RateLimiter::spend(const std::string& name, const BucketLim
 
   if (!local && !b->leasing && now >= b->retry && b->tokens < block(*b) / 2) {
     b->leasing = true;
-    verdict.wish = LeaseWish{
-        name, limits,
-        std::max(1.0, std::ceil(block(*b) - b->tokens + static_cast<double>(b->waiters.size())))};
+    b->asked =
+        std::max(1.0, std::ceil(block(*b) - b->tokens + static_cast<double>(b->waiters.size())));
+    verdict.wish = LeaseWish{name, limits, b->asked};
   }
   return verdict;
 }
@@ -129,8 +132,14 @@ void RateLimiter::granted(const std::string& name, const LeaseGrant& grant, Cloc
   if (b->tokens > 0 && now >= b->expires) b->tokens = 0;
   b->tokens += grant.granted;
   if (grant.granted > 0) b->expires = now + grant.life;
-  b->retry =
-      grant.granted > 0 ? Clock::time_point{} : now + std::max(grant.retry_after, milliseconds(1));
+  b->retry = {};
+  if (grant.granted < b->asked) {
+    // That was all there is: until the cluster's bucket has filled a little, who finds no token
+    // here is refused instead of waiting for one.
+    const milliseconds one_token = at_least_one(1 / std::max(b->limits.per_second, 1e-6));
+    b->retry = now + (grant.granted > 0 ? std::max(kRefillPause, std::min(one_token, kLongestPause))
+                                        : std::max(grant.retry_after, milliseconds(1)));
+  }
 }
 
 void RateLimiter::failed(const std::string& name, Clock::time_point now) {

@@ -85,8 +85,9 @@ class RateLimiter {
     BucketLimits limits;
     double tokens = 0;            // below zero: spent on credit
     Clock::time_point expires{};  // of the leased tokens
-    Clock::time_point retry{};    // the cache said no until then
+    Clock::time_point retry{};    // the cluster has no more until then
     bool leasing = false;
+    double asked = 0;                 // in the last lease
     Clock::time_point local_until{};  // until then refilled here, without leases
     Clock::time_point refilled{};
     double spent = 0;  // since `measured`, for the size of the next block
