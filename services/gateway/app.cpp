@@ -19,9 +19,11 @@ using namespace std::chrono_literals;
 Result<Peers> connect(const Config& config, const host::Env& env) {
   const rpc::ClientCredentials credentials = env.common.client_credentials();
   auto peer = [&](const char* service, const std::vector<std::string>& endpoints) {
-    return rpc::connect_peer(
-        {.service = service, .endpoints = endpoints, .limits = {}, .metrics = &env.metrics},
-        credentials);
+    rpc::PeerConfig peer_config;
+    peer_config.service = service;
+    peer_config.endpoints = endpoints;
+    peer_config.metrics = &env.metrics;
+    return rpc::connect_peer(std::move(peer_config), credentials);
   };
   Peers peers;
   RAYMESH_TRY(peers.auth, peer("raymesh.auth.v1.Auth", config.auth_peers));

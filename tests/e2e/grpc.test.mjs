@@ -19,7 +19,7 @@ const definition = (name) =>
 
 function credentials(role) {
   const read = (file) => readFileSync(`${cluster.certificates}/${file}`);
-  return role ? grpc.credentials.createSsl(read('ca.crt'), read(`${role}.key`), read(`${role}.crt`)) : grpc.credentials.createSsl(read('ca.crt'));
+  return role ? grpc.credentials.createSsl(read('ca.pem'), read(`${role}-key.pem`), read(`${role}.pem`)) : grpc.credentials.createSsl(read('ca.pem'));
 }
 
 function storage(role) {

@@ -1,7 +1,7 @@
 // A whole cluster for tests, in two forms that must serve the same: `separate` (five processes over mutual TLS, with PostgreSQL and
 // Redis of their own) and `dev` (one `raymesh dev`). startCluster gives addresses, keys, processes to kill, and stop().
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bin } from './paths.mjs';
@@ -20,6 +20,7 @@ export function startCluster(mode) {
 class Cluster {
   constructor() {
     this.folder = mkdtempSync(join(tmpdir(), 'rm-'));
+    chmodSync(this.folder, 0o711); // PostgreSQL runs as another user when we are root
     this.project = kProject;
     this.otherProject = kOtherProject;
   }
@@ -141,21 +142,21 @@ realtime:
   max-connections: 15000
 gateway:
   listen: 127.0.0.1:${gatewayPort}
-  auth: ${this.grpc.auth}
-  storage: ${this.grpc.storage}
-  cache: ${this.grpc.cache}
-  realtime: ${this.grpc.realtime}
-  rate-limit: 1000000
-  rate-limit-burst: 1000000
-  address-rate-limit: 1000000
-  address-rate-limit-burst: 1000000
+  auth-peers: ${this.grpc.auth}
+  storage-peers: ${this.grpc.storage}
+  cache-peers: ${this.grpc.cache}
+  realtime-peers: ${this.grpc.realtime}
+  key-rate: 1000000
+  key-burst: 1000000
+  address-rate: 1000000
+  address-burst: 1000000
 `);
     this.services = Object.fromEntries(names.map((n) => [n, new Service(n, join(bin, `raymesh-${n}`), [
       '--config', config,
       '--ops-listen', `127.0.0.1:${ops[n]}`,
-      '--mesh-cert', join(this.certificates, `${n}.crt`),
-      '--mesh-key', join(this.certificates, `${n}.key`),
-      '--mesh-ca', join(this.certificates, 'ca.crt'),
+      '--mesh-cert', join(this.certificates, `${n}.pem`),
+      '--mesh-key', join(this.certificates, `${n}-key.pem`),
+      '--mesh-ca', join(this.certificates, 'ca.pem'),
     ], `${this.ops[n]}/readyz`, join(this.folder, `${n}.log`))]));
     await Promise.all(names.slice(0, 4).map((n) => this.services[n].start()));
     await this.services.gateway.start();
