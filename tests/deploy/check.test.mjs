@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { apiProblems } from './api_types.mjs';
 import { readFolder } from './manifests.mjs';
-import { optionProblems, parseHelp } from './options.mjs';
+import { documentProblems, optionProblems, parseHelp } from './options.mjs';
 import { ruleProblems } from './rules.mjs';
 
 const k8s = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'deploy', 'k8s');
@@ -118,4 +118,11 @@ test('keys, arguments, variables and files that a binary does not know are found
   refuses(options, (find, folder) => (folder.config.storage['system-url-file'] = '/etc/raymesh/secrets/other'), /no volume puts a file at/);
   refuses(options, (find, folder) => (folder.config.storage.listen = '0.0.0.0:6002'), /no port for listen/);
   refuses(options, (find, folder) => (folder.config.mail = { host: 'x' }), /no Deployment runs the section mail/);
+});
+
+test('a key in a document that a binary does not know is found', () => {
+  const help = () => parseHelp(HELP);
+  const text = (key) => `before\n\n\`\`\`yaml\nx:\n  ${key}: 1\n\`\`\`\nafter`;
+  assert.deepEqual(documentProblems('a.md', text('listen'), help), []);
+  assert.match(documentProblems('a.md', text('lisen'), help).join(), /a\.md: x: raymesh-x has no option lisen/);
 });

@@ -2,6 +2,7 @@
 // RAYMESH_ variable of a manifest is an option in the --help of the program that will read it.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import yaml from 'js-yaml';
 import { podSpec } from './manifests.mjs';
 import { mountedFiles, stores } from './rules.mjs';
 
@@ -44,23 +45,34 @@ export function helpOf(bin) {
 
 const programOf = (container) => container.image.split('/').pop().split(':')[0];
 
+/** The sections of a configuration file: what is not a common key. */
+const sectionsOf = (config) => Object.keys(config).filter((key) => typeof config[key] === 'object' && !Array.isArray(config[key]));
+
+/** Keys of a configuration file (called `name` in messages) that its service does not know. */
+export function configProblems(name, config, help) {
+  const sections = sectionsOf(config);
+  const common = Object.keys(config).filter((key) => !sections.includes(key));
+  return sections.flatMap((section) => {
+    const { flags } = help(`raymesh-${section}`);
+    return [...common, ...Object.keys(config[section])]
+      .filter((key) => !flags.has(key))
+      .map((key) => `${name}: ${section}: raymesh-${section} has no option ${key}`);
+  });
+}
+
+/** The same for every yaml block of a document. */
+export function documentProblems(name, markdown, help) {
+  return [...markdown.matchAll(/^```yaml\n(.*?)^```/gms)].flatMap(([, block]) => configProblems(name, yaml.load(block), help));
+}
+
 export function optionProblems(folder, help) {
   const { manifests, config } = folder;
   const known = stores(folder);
-  const problems = [];
-  const sections = Object.keys(config).filter((key) => typeof config[key] === 'object' && !Array.isArray(config[key]));
+  const sections = sectionsOf(config);
   const programs = new Set(manifests.filter((m) => m.kind === 'Deployment').flatMap((m) => podSpec(m).containers.map(programOf)));
-  for (const section of sections) {
-    if (!programs.has(`raymesh-${section}`)) {
-      problems.push(`raymesh.yaml: no Deployment runs the section ${section}`);
-      continue;
-    }
-    const { flags } = help(`raymesh-${section}`);
-    const common = Object.keys(config).filter((key) => !sections.includes(key));
-    for (const key of [...common, ...Object.keys(config[section])]) {
-      if (!flags.has(key)) problems.push(`raymesh.yaml: ${section}: raymesh-${section} has no option ${key}`);
-    }
-  }
+  const strangers = sections.filter((section) => !programs.has(`raymesh-${section}`));
+  if (strangers.length > 0) return strangers.map((section) => `raymesh.yaml: no Deployment runs the section ${section}`);
+  const problems = configProblems('raymesh.yaml', config, help);
   for (const manifest of manifests.filter(podSpec)) {
     for (const container of podSpec(manifest).containers) {
       const program = programOf(container);
