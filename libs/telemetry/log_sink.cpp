@@ -1,6 +1,7 @@
 #include "libs/telemetry/log_sink.hpp"
 
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,8 +13,12 @@
 namespace raymesh::log {
 namespace {
 
-// A pipe that polls as writable takes this much without blocking (pipe(7), PIPE_BUF).
-constexpr size_t kChunk = 4096;
+// A pipe that polls as writable takes this much without blocking (pipe(7), PIPE_BUF); a regular
+// file takes everything.
+size_t chunk_of(int fd) {
+  struct stat info {};
+  return ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? Sink::kMaxBuffered : 4096;
+}
 
 bool wait_writable(int fd, std::chrono::milliseconds patience) {
   pollfd p{fd, POLLOUT, 0};
@@ -25,6 +30,8 @@ bool wait_writable(int fd, std::chrono::milliseconds patience) {
 }
 
 }  // namespace
+
+Sink::Sink(int fd) : fd_(fd), chunk_(chunk_of(fd)) {}
 
 Sink::~Sink() {
   {
@@ -92,7 +99,7 @@ bool Sink::write_out(std::chrono::milliseconds patience) {
     }
     if (!wait_writable(fd_, patience)) return false;
     ssize_t n =
-        ::write(fd_, writing_.data() + written_, std::min(kChunk, writing_.size() - written_));
+        ::write(fd_, writing_.data() + written_, std::min(chunk_, writing_.size() - written_));
     if (n > 0) {
       written_ += static_cast<size_t>(n);
     } else if (n < 0 && errno != EINTR && errno != EAGAIN) {
@@ -127,7 +134,7 @@ void Sink::write_in_signal_handler() noexcept {
   for (const std::string* part : {&writing_, &pending_}) {
     size_t from = part == &writing_ ? std::min(written_, part->size()) : 0;
     while (from < part->size() && wait_writable(fd_, std::chrono::milliseconds(0))) {
-      ssize_t n = ::write(fd_, part->data() + from, std::min(kChunk, part->size() - from));
+      ssize_t n = ::write(fd_, part->data() + from, std::min(chunk_, part->size() - from));
       if (n <= 0) break;
       from += static_cast<size_t>(n);
     }

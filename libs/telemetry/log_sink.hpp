@@ -21,7 +21,7 @@ class Sink {
   static constexpr size_t kWriteAt = 64u << 10;
   static constexpr std::chrono::milliseconds kMaxDelay{100};
 
-  explicit Sink(int fd) : fd_(fd) {}
+  explicit Sink(int fd);
   ~Sink();
 
   /// The background thread; until it runs, every line is written by its caller.
@@ -42,6 +42,7 @@ class Sink {
   void note_dropped();
 
   const int fd_;
+  const size_t chunk_;  // what one write may take without blocking, once poll says writable
 
   std::mutex mutex_;  // guards the four below; held for a copy, never during a write
   std::condition_variable wake_;
