@@ -85,7 +85,7 @@ void Answer::Clear::operator()(pg_result* r) const {
 
 Answer::Answer(pg_result* result) : result_(result) {}
 
-Answer Answer::lost(std::string message) {
+Answer Answer::lost(std::string_view message) {
   Answer answer(nullptr);
   answer.lost_ = one_line(message);
   return answer;

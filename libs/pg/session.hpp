@@ -25,7 +25,7 @@ class Answer {
  public:
   explicit Answer(pg_result* result);
   /// The server said no, or the connection broke (sqlstate empty).
-  static Answer lost(std::string message);
+  static Answer lost(std::string_view message);
   static Answer timed_out_at_deadline();
 
   bool ok() const;

@@ -18,7 +18,7 @@ struct MigrateOptions {
   std::chrono::milliseconds deadline{60'000};     // wall clock, for the whole script
   std::chrono::milliseconds lock_timeout{5'000};  // waiting for one lock
   std::chrono::milliseconds grace{10'000};        // for each step after it: commit, clean up
-  size_t max_sql_bytes = 1024 * 1024;
+  size_t max_sql_bytes = size_t{1024} * 1024;
   size_t max_statements = 1000;
   size_t max_warnings = 100;
 };

@@ -16,7 +16,7 @@ namespace {
 // Measured with libpg-query 15-4.0: about 120 bytes of stack per level of the tree, and at least
 // two bytes of text per level ("+1").
 constexpr size_t kStackPerByte = 256;
-constexpr size_t kStackAtLeast = 2 * 1024 * 1024;
+constexpr size_t kStackAtLeast = size_t{2} * 1024 * 1024;
 
 struct ParseError {
   std::string message;

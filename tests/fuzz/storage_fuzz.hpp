@@ -13,7 +13,7 @@
 namespace raymesh::storage {
 
 inline const TableInfo& fuzz_table() {
-  static const TableInfo kTable = {"p_fuzz",
+  static const TableInfo table = {"p_fuzz",
                                    "t",
                                    {{"id", oid::kInt4, 0, 'N', 0, true},
                                     {"n", oid::kNumeric, 0, 'N'},
@@ -27,7 +27,7 @@ inline const TableInfo& fuzz_table() {
                                     {"a", 1007, oid::kInt4, 'A', 'N'},
                                     {"c", 3807, oid::kJsonb, 'A', 'U'},
                                     {"w x\"y", oid::kVarchar, 0, 'S'}}};
-  return kTable;
+  return table;
 }
 
 inline void must(bool holds, const char* promise, const Statement& statement) {

@@ -59,7 +59,7 @@ class InjectionEscapeTest : public ::testing::Test {
 
   /// What a project must not do, as SQL that returns text or runs a command.
   static const std::vector<std::string>& attempts() {
-    static const std::vector<std::string> kAttempts = {
+    static const std::vector<std::string> list = {
         "SELECT secret FROM p_victim.secrets",
         "SELECT p_victim.peek()",
         "UPDATE p_victim.secrets SET secret = 'mine'",
@@ -125,7 +125,7 @@ class InjectionEscapeTest : public ::testing::Test {
         "SELECT schema_to_xml('p_victim', true, true, '')",
         "SELECT most_common_vals FROM pg_stats WHERE schemaname = 'p_victim'",
     };
-    return kAttempts;
+    return list;
   }
 
   static std::string literal(const std::string& text) {

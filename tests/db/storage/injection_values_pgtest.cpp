@@ -9,7 +9,7 @@ namespace raymesh::testing {
 namespace {
 
 const std::vector<std::string>& hostile_texts() {
-  static const std::vector<std::string> kTexts = {
+  static const std::vector<std::string> texts = {
       "'",
       "''",
       "\"",
@@ -42,7 +42,7 @@ const std::vector<std::string>& hostile_texts() {
       "(SELECT note FROM canary)",
       std::string(100'000, '\''),
   };
-  return kTexts;
+  return texts;
 }
 
 std::string object(const std::string& key, const std::string& json) {

@@ -58,7 +58,7 @@ class Grammar {
   }
 
   std::string quoted_column() {
-    static const std::vector<const char*> kColumns = {"id",      "big",
+    static const std::vector<const char*> columns = {"id",      "big",
                                                       "small",   "n",
                                                       "f",       "s",
                                                       "v",       "c",
@@ -72,24 +72,24 @@ class Grammar {
                                                       "x",       "iv",
                                                       "citizen", "we\"ird na;me",
                                                       "mine",    "nope"};
-    const size_t last = pick(40) == 0 ? kColumns.size() : kColumns.size() - 1;
-    return json::quoted(kColumns[pick(last)]);
+    const size_t last = pick(40) == 0 ? columns.size() : columns.size() - 1;
+    return json::quoted(columns[pick(last)]);
   }
 
   std::string number() {
-    static const std::vector<const char*> kNumbers = {
+    static const std::vector<const char*> numbers = {
         "0", "1", "-1", "2.5", "1e3", "1e-3", "9223372036854775808", "1e400", "-0", "10", "7", "3"};
-    return kNumbers[pick(kNumbers.size())];
+    return numbers[pick(numbers.size())];
   }
 
   std::string string() {
-    static const std::vector<const char*> kStrings = {
+    static const std::vector<const char*> strings = {
         "",      "a",        "'",     "\"",        "\\",
         "%_",    "5",        "1.5",   "true",      "2024-02-29",
         "[1,2)", "{}",       "{a,b}", "{\"x\":1}", "happy",
         "NULL",  "aGk=",     "1 day", "::1",       "6f1e3f0e-9a4e-4a9e-8f3c-2a1b3c4d5e6f",
         "<a/>",  "infinity", "$1",    "--",        "é😀"};
-    return json::quoted(kStrings[pick(kStrings.size())]);
+    return json::quoted(strings[pick(strings.size())]);
   }
 
   std::string scalar() {
@@ -113,12 +113,12 @@ class Grammar {
   }
 
   std::string operators() {
-    static const std::vector<const char*> kOperators = {
+    static const std::vector<const char*> names = {
         "equals", "eq", "not",   "gt",       "gte",        "lt",
         "lte",    "in", "notIn", "contains", "startsWith", "endsWith"};
     std::vector<std::string> parts;
     for (size_t n = pick(4); n > 0; --n) {
-      const std::string name = kOperators[pick(kOperators.size())];
+      const std::string name = names[pick(names.size())];
       const bool is_list = name == "in" || name == "notIn";
       parts.push_back(json::quoted(name) + ":" +
                       (is_list ? list(3, [&] { return value(2); }) : value(2)));

@@ -13,7 +13,7 @@ inline const TableInfo& sample_table() {
   constexpr uint32_t kTimestampArray = 1115;
   constexpr uint32_t kBoolArray = 1000;
   constexpr uint32_t kMood = 16'400;  // an enum
-  static const TableInfo kTable = {"p_dev",
+  static const TableInfo table = {"p_dev",
                                    "things",
                                    {{"id", oid::kInt4, 0, 'N', 0, true},
                                     {"big", oid::kInt8, 0, 'N'},
@@ -39,7 +39,7 @@ inline const TableInfo& sample_table() {
                                     {"times", kTimestampArray, oid::kTimestamp, 'A', 'D'},
                                     {"flags", kBoolArray, oid::kBool, 'A', 'B'},
                                     {"we\"ird co", oid::kText, 0, 'S'}}};
-  return kTable;
+  return table;
 }
 
 }  // namespace raymesh::storage
