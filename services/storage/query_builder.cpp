@@ -6,9 +6,9 @@
 #include <optional>
 #include <utility>
 
+#include "libs/base/json_reader.hpp"
 #include "libs/base/json_writer.hpp"
 #include "services/storage/identifiers.hpp"
-#include "services/storage/json_reader.hpp"
 #include "services/storage/value_binder.hpp"
 #include "services/storage/where_builder.hpp"
 

@@ -4,8 +4,8 @@
 //
 // Options: where, select, orderBy, limit, offset (find, findMany, findFirst, findOne), where
 // (count), data (insert), data and where (update), where (delete); `include` only when empty; a key
-// with the value null counts as absent, except limit (400). Any other key is refused by name.
-// README.md has the whole language.
+// with the value null counts as absent, except limit and offset (400). Any other key is refused by
+// name. docs/database.md has the whole language.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,7 @@
 #include <functional>
 
 #include "libs/base/encoding.hpp"
-#include "services/storage/json_reader.hpp"
+#include "libs/base/json_reader.hpp"
 
 namespace raymesh::storage {
 namespace {

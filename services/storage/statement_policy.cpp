@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "services/storage/json_reader.hpp"
+#include "libs/base/json_reader.hpp"
 
 namespace raymesh::storage {
 namespace {

@@ -22,8 +22,8 @@
 #include <optional>
 #include <string>
 
+#include "libs/base/json_reader.hpp"
 #include "libs/base/result.hpp"
-#include "services/storage/json_reader.hpp"
 #include "services/storage/table_info.hpp"
 
 namespace raymesh::storage {

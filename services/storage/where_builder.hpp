@@ -11,8 +11,8 @@
 #include <optional>
 #include <string>
 
+#include "libs/base/json_reader.hpp"
 #include "libs/base/result.hpp"
-#include "services/storage/json_reader.hpp"
 #include "services/storage/statement.hpp"
 #include "services/storage/table_info.hpp"
 

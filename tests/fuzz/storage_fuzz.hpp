@@ -14,19 +14,19 @@ namespace raymesh::storage {
 
 inline const TableInfo& fuzz_table() {
   static const TableInfo table = {"p_fuzz",
-                                   "t",
-                                   {{"id", oid::kInt4, 0, 'N', 0, true},
-                                    {"n", oid::kNumeric, 0, 'N'},
-                                    {"s", oid::kText, 0, 'S'},
-                                    {"b", oid::kBool, 0, 'B'},
-                                    {"j", oid::kJsonb, 0, 'U'},
-                                    {"k", oid::kJson, 0, 'U'},
-                                    {"t", oid::kTimestamptz, 0, 'D'},
-                                    {"y", oid::kBytea, 0, 'U'},
-                                    {"u", oid::kUuid, 0, 'U'},
-                                    {"a", 1007, oid::kInt4, 'A', 'N'},
-                                    {"c", 3807, oid::kJsonb, 'A', 'U'},
-                                    {"w x\"y", oid::kVarchar, 0, 'S'}}};
+                                  "t",
+                                  {{"id", oid::kInt4, 0, 'N', 0, true},
+                                   {"n", oid::kNumeric, 0, 'N'},
+                                   {"s", oid::kText, 0, 'S'},
+                                   {"b", oid::kBool, 0, 'B'},
+                                   {"j", oid::kJsonb, 0, 'U'},
+                                   {"k", oid::kJson, 0, 'U'},
+                                   {"t", oid::kTimestamptz, 0, 'D'},
+                                   {"y", oid::kBytea, 0, 'U'},
+                                   {"u", oid::kUuid, 0, 'U'},
+                                   {"a", 1007, oid::kInt4, 'A', 'N'},
+                                   {"c", 3807, oid::kJsonb, 'A', 'U'},
+                                   {"w x\"y", oid::kVarchar, 0, 'S'}}};
   return table;
 }
 

@@ -130,6 +130,37 @@ TEST_F(MigrateTest, DeferredConstraintsFailBeforeTheCommit) {
   EXPECT_EQ(relations(), "");
 }
 
+TEST_F(MigrateTest, TakesWhatPgDumpWrites) {
+  const auto outcome =
+      migrate(project_,
+              "SET statement_timeout = 0;\nSET lock_timeout = 0;\n"
+              "SET idle_in_transaction_session_timeout = 0;\nSET client_encoding = 'UTF8';\n"
+              "SET standard_conforming_strings = on;\n"
+              "SELECT pg_catalog.set_config('search_path', '', false);\n"
+              "SET check_function_bodies = false;\nSET xmloption = content;\n"
+              "SET client_min_messages = warning;\nSET row_security = off;\n"
+              "SET default_tablespace = '';\nSET default_table_access_method = heap;\n"
+              "CREATE TABLE p_mig.users (id integer NOT NULL, email text);\n"
+              "CREATE SEQUENCE p_mig.users_id_seq AS integer OWNED BY p_mig.users.id;\n"
+              "ALTER TABLE ONLY p_mig.users ALTER COLUMN id SET DEFAULT"
+              " nextval('p_mig.users_id_seq'::regclass);\n"
+              "INSERT INTO p_mig.users VALUES (1, 'a@b');\n"
+              "SELECT pg_catalog.setval('p_mig.users_id_seq', 1, true);\n"
+              "ALTER TABLE ONLY p_mig.users ADD CONSTRAINT users_pkey PRIMARY KEY (id);\n");
+  ASSERT_TRUE(outcome.ok()) << outcome_text(outcome);
+  EXPECT_EQ(outcome->executed_statements, 18u);
+  EXPECT_EQ(relations(), "users users_id_seq");
+}
+
+TEST_F(MigrateTest, ExtensionsOfTheAdministratorPass) {
+  server().execute("CREATE EXTENSION IF NOT EXISTS pgcrypto");
+  const auto outcome = migrate(project_, "CREATE EXTENSION IF NOT EXISTS pgcrypto");
+  ASSERT_TRUE(outcome.ok()) << outcome_text(outcome);
+  EXPECT_THAT(outcome->warnings, ElementsAre("extension \"pgcrypto\" already exists, skipping"));
+  EXPECT_THAT(outcome_text(migrate(project_, "CREATE EXTENSION IF NOT EXISTS hstore")),
+              StartsWith("migration_failed: "));
+}
+
 TEST_F(MigrateTest, EmptyScripts) {
   EXPECT_THAT(outcome_text(migrate(project_, "")), StartsWith("sql_required"));
   const auto outcome = migrate(project_, " ; -- nothing\n;");

@@ -59,19 +59,19 @@ class Grammar {
 
   std::string quoted_column() {
     static const std::vector<const char*> columns = {"id",      "big",
-                                                      "small",   "n",
-                                                      "f",       "s",
-                                                      "v",       "c",
-                                                      "b",       "j",
-                                                      "k",       "d",
-                                                      "ts",      "tz",
-                                                      "u",       "y",
-                                                      "m",       "a",
-                                                      "i",       "jj",
-                                                      "r",       "ip",
-                                                      "x",       "iv",
-                                                      "citizen", "we\"ird na;me",
-                                                      "mine",    "nope"};
+                                                     "small",   "n",
+                                                     "f",       "s",
+                                                     "v",       "c",
+                                                     "b",       "j",
+                                                     "k",       "d",
+                                                     "ts",      "tz",
+                                                     "u",       "y",
+                                                     "m",       "a",
+                                                     "i",       "jj",
+                                                     "r",       "ip",
+                                                     "x",       "iv",
+                                                     "citizen", "we\"ird na;me",
+                                                     "mine",    "nope"};
     const size_t last = pick(40) == 0 ? columns.size() : columns.size() - 1;
     return json::quoted(columns[pick(last)]);
   }
@@ -113,9 +113,9 @@ class Grammar {
   }
 
   std::string operators() {
-    static const std::vector<const char*> names = {
-        "equals", "eq", "not",   "gt",       "gte",        "lt",
-        "lte",    "in", "notIn", "contains", "startsWith", "endsWith"};
+    static const std::vector<const char*> names = {"equals", "eq",       "not",        "gt",
+                                                   "gte",    "lt",       "lte",        "in",
+                                                   "notIn",  "contains", "startsWith", "endsWith"};
     std::vector<std::string> parts;
     for (size_t n = pick(4); n > 0; --n) {
       const std::string name = names[pick(names.size())];
