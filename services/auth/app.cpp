@@ -2,12 +2,13 @@
 
 #include <caf/actor.hpp>
 #include <caf/send.hpp>
+#include <functional>
+#include <memory>
 #include <optional>
 
 #include "libs/crypto/jwt.hpp"
 #include "libs/crypto/key_ring.hpp"
 #include "libs/rpc/server.hpp"
-#include "libs/telemetry/log.hpp"
 #include "services/auth/accounts.hpp"
 #include "services/auth/auth_root_actor.hpp"
 #include "services/auth/auth_service.hpp"
@@ -43,6 +44,14 @@ ThrottleConfig throttle_config(const Config& config) {
   return out;
 }
 
+template <class Queue>
+std::function<double()> queue_length(const std::shared_ptr<Queue>& queue) {
+  return [weak = std::weak_ptr<Queue>(queue)] {
+    auto alive = weak.lock();
+    return alive ? static_cast<double>(alive->queued()) : 0.0;
+  };
+}
+
 class AuthApp final : public App {
  public:
   AuthApp(const Config& config, host::Env& env) : config_(config), env_(env), probe_(env.metrics) {}
@@ -57,15 +66,14 @@ class AuthApp final : public App {
       return Error(errors::kInvalidValue, "auth: token-keys: " + keys.error().message);
     keys_ = *std::move(keys);
 
-    database_.emplace(env_.actors, database_config(config_), probe_);
-    hasher_.emplace(env_.actors, hasher_config(config_), probe_);
+    database_ = std::make_shared<Database>(env_.actors, database_config(config_), probe_);
+    hasher_ = std::make_shared<PasswordHasher>(env_.actors, hasher_config(config_), probe_);
     root_ = spawn_auth_root(env_.actors, throttle_config(config_), *database_, probe_);
     accounts_.emplace(
         Accounts::Dependencies{*database_, *hasher_, probe_, root_, *keys_,
                                std::chrono::duration_cast<std::chrono::seconds>(config_.token_ttl),
                                crypto::jwt::unix_now});
-    probe_.watch_queues([this] { return static_cast<double>(hasher_->queued()); },
-                        [this] { return static_cast<double>(database_->queued()); });
+    probe_.watch_queues(queue_length(hasher_), queue_length(database_));
 
     rpc::ServerConfig server;
     server.name = "auth";
@@ -109,8 +117,10 @@ class AuthApp final : public App {
   host::Env& env_;
   Probe probe_;
   std::optional<crypto::KeyRing> keys_;
-  std::optional<Database> database_;
-  std::optional<PasswordHasher> hasher_;
+  // Shared with nobody but the gauges, which look whether they are still there: the registry
+  // outlives the app.
+  std::shared_ptr<Database> database_;
+  std::shared_ptr<PasswordHasher> hasher_;
   caf::actor root_;
   std::optional<Accounts> accounts_;
   std::unique_ptr<rpc::Server> server_;

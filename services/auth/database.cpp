@@ -1,5 +1,6 @@
 #include "services/auth/database.hpp"
 
+#include "libs/telemetry/log.hpp"
 #include "services/auth/probe.hpp"
 
 namespace raymesh::auth {
@@ -71,6 +72,9 @@ Error Database::lost(const Error& error) {
 
 void Database::report(Status status) {
   std::lock_guard lock(mutex_);
+  if (state_.ok() && !status.ok())
+    log::warn("PostgreSQL is away", {{"error", status.error().message}});
+  if (!state_.ok() && status.ok()) log::info("PostgreSQL answers");
   state_ = std::move(status);
   checked_ = Clock::now();
 }

@@ -25,7 +25,7 @@ class Probe {
   void database_refused() { database_refused_.add(); }
   void sessions_removed(size_t count) { sessions_removed_.add(static_cast<double>(count)); }
 
-  /// Read when they are scraped; they must outlive the registry's last scrape.
+  /// Read when they are scraped, also after the app has gone.
   void watch_queues(std::function<double()> hashing, std::function<double()> database);
 
  private:

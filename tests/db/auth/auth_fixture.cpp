@@ -37,6 +37,12 @@ std::string auth_url(const PostgresServer& server) {
   return server.url(kSystemSchema, kPassword);
 }
 
+rpc::PeerConfig peer_config() {
+  rpc::PeerConfig config;
+  config.service = "raymesh.auth.v1.Auth";
+  return config;
+}
+
 AuthFixture::AuthFixture() {
   config_.listen = "";
   config_.postgres_url = auth_url();
@@ -51,8 +57,7 @@ void AuthFixture::start() {
   app_ = make_app(config_, env_);
   Status started = app_->start();
   ASSERT_TRUE(started.ok()) << started.error().message;
-  peer_ =
-      rpc::in_process_peer({"raymesh.auth.v1.Auth", {}, {}, nullptr}, app_->in_process_channel());
+  peer_ = rpc::in_process_peer(peer_config(), app_->in_process_channel());
 }
 
 void AuthFixture::stop() {

@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <future>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "libs/actor/system.hpp"
@@ -27,6 +29,19 @@ pg::Session admin_session();
 std::string auth_url(const raymesh::testing::PostgresServer& server = migrated_server());
 /// Runs the system migrations in another server.
 void migrate(const raymesh::testing::PostgresServer& server);
+
+/// The auth service, endpoints left open.
+rpc::PeerConfig peer_config();
+
+/// Asks every few milliseconds, for at most half a minute.
+template <class Condition>
+void wait_for(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!condition()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "waited in vain";
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
 
 class AuthFixture : public ::testing::Test {
  protected:

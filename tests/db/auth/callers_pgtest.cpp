@@ -72,11 +72,9 @@ TEST_F(CallersTest, AServiceTokenMayNotResolveKeys) {
 }
 
 TEST_F(CallersTest, TheClusterKeyIsTheGateway) {
-  auto peer =
-      rpc::connect_peer(
-          {"raymesh.auth.v1.Auth", {"127.0.0.1:" + std::to_string(app_->port())}, {}, nullptr},
-          {{}, common_.cluster_key})
-          .value();
+  auto config = peer_config();
+  config.endpoints = {"127.0.0.1:" + std::to_string(app_->port())};
+  auto peer = rpc::connect_peer(config, {{}, common_.cluster_key}).value();
   std::swap(peer, peer_);
   EXPECT_EQ(code_of(resolve("dc_nothing")), "invalid_api_key");
   std::swap(peer, peer_);

@@ -2,8 +2,6 @@
 
 #include <caf/actor_system.hpp>
 
-#include <thread>
-
 #include "libs/crypto/random.hpp"
 #include "services/auth/probe.hpp"
 #include "services/auth/user_store.hpp"
@@ -90,12 +88,11 @@ TEST_F(DatabaseTest, WithoutAServerItAnswersUnavailable) {
 TEST_F(DatabaseTest, TellsAMissingSchema) {
   raymesh::testing::PostgresServer empty;
   Database database(actors_.get(), {.url = empty.admin_url(), .sessions = 1}, probe_);
-  (void)database.state();
   Status state = ok_status();
-  do {
-    std::this_thread::yield();
+  wait_for([&] {
     state = database.state();
-  } while (!state.ok() && state.error().message.find("migrate") == std::string::npos);
+    return !state.ok() && state.error().message.find("migrate") != std::string::npos;
+  });
   EXPECT_EQ(code_of(state), "unavailable");
 }
 

@@ -1,5 +1,3 @@
-#include <thread>
-
 #include "services/auth/project_store.hpp"
 #include "tests/db/auth/auth_fixture.hpp"
 
@@ -18,14 +16,6 @@ class OutageTest : public AuthFixture {
   ~OutageTest() override { stop(); }
 
   bool ready() { return app_->checks().front().ready().ok(); }
-  template <class Condition>
-  void wait_for(Condition condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!condition()) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-      std::this_thread::yield();
-    }
-  }
 
   raymesh::testing::PostgresServer server_;
 };

@@ -90,13 +90,21 @@ TEST_F(TokensTest, ASessionIsItsUsersOnly) {
   EXPECT_FALSE(valid(sign_access_token(keys, forged).value()));
 }
 
-TEST_F(TokensTest, ExpireWithTheirSession) {
+TEST_F(TokensTest, ExpireAtTheirTime) {
   config_.token_ttl = std::chrono::seconds(1);
   const auto token = token_of("ada@example.org");
-  const auto expires = verify(project_, token).value().expires_at();
-  // A token that is already late would make this test pass for nothing.
-  ASSERT_GE(expires, crypto::jwt::unix_now());
-  while (crypto::jwt::unix_now() < expires) std::this_thread::yield();
+  // Issued at this second at the latest, so at the next one it has expired.
+  const auto expires = crypto::jwt::unix_now() + 1;
+  while (crypto::jwt::unix_now() < expires)
+    std::this_thread::sleep_until(std::chrono::system_clock::from_time_t(expires));
+  EXPECT_FALSE(valid(token));
+}
+
+TEST_F(TokensTest, AreOverWhenTheirSessionsRowSaysSo) {
+  const auto token = token_of("ada@example.org");
+  EXPECT_TRUE(valid(token));
+  migrated_server().execute(
+      "UPDATE raymesh_auth.sessions SET expires_at = now() WHERE project_id = '" + project_ + "'");
   EXPECT_FALSE(valid(token));
 }
 

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 namespace raymesh::config {
 namespace {
@@ -189,6 +190,30 @@ TEST_F(OptionsTest, AnEmptyMissingOrHugeSecretFileIsRefused) {
 TEST_F(OptionsTest, ASecretAndItsFileAtOnceAreRefused) {
   EXPECT_THAT(refusal({"--password=x", "--password-file", file("pw", "y")}),
               HasSubstr("set twice"));
+}
+
+TEST_F(OptionsTest, ASecretListIsReadFromEverySource) {
+  std::vector<std::string> keys;
+  options_.secret_list("keys", &keys, "That sign");
+  const std::vector<std::string> expected = {"k1:one", "k2:two"};
+  const std::string lines = file("keys", "k1:one\nk2:two\n");
+  ASSERT_TRUE(load({"--keys", "k1:one, k2:two"}).ok());
+  EXPECT_EQ(std::exchange(keys, {}), expected);
+  ASSERT_TRUE(load({"--keys-file", lines}).ok());
+  EXPECT_EQ(std::exchange(keys, {}), expected);
+  ASSERT_TRUE(load({}, {{"RAYMESH_STORAGE_KEYS", "k1:one,k2:two"}}).ok());
+  EXPECT_EQ(std::exchange(keys, {}), expected);
+  ASSERT_TRUE(load({}, {{"RAYMESH_STORAGE_KEYS_FILE", lines}}).ok());
+  EXPECT_EQ(std::exchange(keys, {}), expected);
+  ASSERT_TRUE(load({"--config", file("a.yaml", "storage: {keys: [\"k1:one\", \"k2:two\"]}")}).ok());
+  EXPECT_EQ(std::exchange(keys, {}), expected);
+  ASSERT_TRUE(load({"--config", file("b.yaml", "storage: {keys-file: " + lines + "}")}).ok());
+  EXPECT_EQ(std::exchange(keys, {}), expected);
+
+  auto refused = load({"--keys-file", file("gap", "k1:one\n\nk2:two\n")});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message, AllOf(HasSubstr("empty"), Not(HasSubstr("one"))));
+  EXPECT_THAT(options_.help("x", "y"), HasSubstr("--keys-file"));
 }
 
 TEST_F(OptionsTest, SecretsAreNeverShown) {
