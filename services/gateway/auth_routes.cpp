@@ -38,7 +38,7 @@ void signup(Exchange& ex) {
   request.set_email(std::move(*email));
   request.set_password(std::move(*password));
   for (size_t i : {2, 3}) {
-    if (is_missing_or_null(members[i])) continue;
+    if (members[i].is_missing_or_null()) continue;
     auto text = text_of(members[i]);
     if (!text)
       return ex.fail(

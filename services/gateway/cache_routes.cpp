@@ -8,7 +8,6 @@
 #include "services/gateway/core.hpp"
 #include "services/gateway/edge_rules.hpp"
 #include "services/gateway/exchange.hpp"
-#include "services/gateway/json_text.hpp"
 #include "services/gateway/request_body.hpp"
 #include "services/gateway/routes.hpp"
 
@@ -79,7 +78,7 @@ void set(Exchange& ex) {
   if (!key) return;
   cache::v1::SetRequest request;
   const std::string_view body = ex.body().empty() ? std::string_view("null") : ex.body();
-  if (!json_text::check(body))
+  if (!parse_json(body, kBodyRules))
     return ex.fail(Error(errors::kInvalidJson, "The body is not well-formed JSON"));
   request.set_json(body.data(), body.size());
   if (const std::string_view text = query_value(ex.query(), "ttl"); !text.empty()) {
@@ -104,7 +103,7 @@ void expire(Exchange& ex) {
   Member members[] = {{"ttl"}};
   if (auto read = read_members(ex.body(), members); !read.ok()) return ex.fail(read.error());
   cache::v1::ExpireRequest request;
-  if (!is_missing_or_null(members[0])) {
+  if (!members[0].is_missing_or_null()) {
     const auto ttl = number_of(members[0]);
     if (!ttl)
       return ex.fail(Error(errors::kInvalidRequest, "ttl must be a number of seconds or null"));
@@ -132,17 +131,13 @@ void set_hash(Exchange& ex) {
   if (!key) return;
   Member members[] = {{"fields"}};
   if (auto read = read_members(ex.body(), members); !read.ok()) return ex.fail(read.error());
-  if (is_missing_or_null(members[0]) ||
-      json_text::kind_of(members[0].value) != json_text::Kind::kObject)
+  if (!members[0].is(JsonKind::kObject))
     return ex.fail(Error(errors::kInvalidRequest, "fields is required"));
   cache::v1::HashSetRequest request;
-  json_text::ObjectReader fields(members[0].value);
-  std::string_view name;
-  std::string_view value;
-  while (fields.next(name, value)) {
-    auto text = json_text::string_value("\"" + std::string(name) + "\"");
-    (*request.mutable_fields())[*text] = std::string(value);
-  }
+  std::string scratch;
+  for (JsonMembers fields(*members[0].value); fields.next();)
+    (*request.mutable_fields())[std::string(fields.key(scratch))] =
+        std::string(fields.value().raw());
   if (request.fields().empty()) return ex.reply(200, R"({"written":0})");
   request.set_key(std::move(*key));
   ask(ex, "HashSet", request, rpc::Repeat::kNever,
@@ -156,19 +151,15 @@ void change_set(Exchange& ex, std::string_view method, std::string_view empty_re
   if (!key) return;
   Member members[] = {{"members"}};
   if (auto read = read_members(ex.body(), members); !read.ok()) return ex.fail(read.error());
-  if (is_missing_or_null(members[0]) ||
-      json_text::kind_of(members[0].value) != json_text::Kind::kArray)
+  if (!members[0].is(JsonKind::kArray))
     return ex.fail(Error(errors::kInvalidRequest, "members must be an array of strings"));
   cache::v1::MembersRequest request;
-  json_text::ArrayReader reader(members[0].value);
-  std::string_view value;
-  while (reader.next(value)) {
-    const json_text::Kind kind = json_text::kind_of(value);
-    if (kind == json_text::Kind::kObject || kind == json_text::Kind::kArray ||
-        kind == json_text::Kind::kNull)
+  for (JsonMembers reader(*members[0].value); reader.next();) {
+    const JsonValue value = reader.value();
+    if (value.is(JsonKind::kObject) || value.is(JsonKind::kArray) || value.is(JsonKind::kNull))
       return ex.fail(Error(errors::kInvalidRequest, "members must be an array of strings"));
-    auto text = json_text::string_value(value);
-    request.add_members(text ? std::move(*text) : std::string(value));
+    auto text = text_of(value);
+    request.add_members(text ? std::move(*text) : std::string(value.raw()));
   }
   if (request.members().empty()) return ex.reply(200, empty_reply);
   request.set_key(std::move(*key));

@@ -9,7 +9,6 @@
 #include "raymesh/realtime/v1/realtime.pb.h"
 #include "services/gateway/core.hpp"
 #include "services/gateway/exchange.hpp"
-#include "services/gateway/json_text.hpp"
 #include "services/gateway/request_body.hpp"
 #include "services/gateway/routes.hpp"
 
@@ -59,23 +58,19 @@ void mint(Exchange& ex) {
   Member members[] = {{"channels"}, {"identity"}, {"ttl"}};
   if (auto read = read_members(ex.body(), members); !read.ok()) return ex.fail(read.error());
   const Error bad_channels(errors::kInvalidRequest, "channels must be an array of strings");
-  if (is_missing_or_null(members[0]) ||
-      json_text::kind_of(members[0].value) != json_text::Kind::kArray)
-    return ex.fail(bad_channels);
+  if (!members[0].is(JsonKind::kArray)) return ex.fail(bad_channels);
   realtime::v1::MintRequest request;
-  json_text::ArrayReader reader(members[0].value);
-  std::string_view value;
-  while (reader.next(value)) {
-    auto channel = json_text::string_value(value);
+  for (JsonMembers reader(*members[0].value); reader.next();) {
+    auto channel = text_of(reader.value());
     if (!channel) return ex.fail(bad_channels);
     request.add_channels(std::move(*channel));
   }
-  if (!is_missing_or_null(members[1])) {
+  if (!members[1].is_missing_or_null()) {
     auto identity = text_of(members[1]);
     if (!identity) return ex.fail(Error(errors::kInvalidRequest, "identity must be a string"));
     request.set_identity(std::move(*identity));
   }
-  if (!is_missing_or_null(members[2])) {
+  if (!members[2].is_missing_or_null()) {
     const auto ttl = number_of(members[2]);
     if (!ttl || *ttl <= 0)
       return ex.fail(Error(errors::kInvalidRequest, "ttl must be a number of seconds above 0"));
@@ -106,7 +101,7 @@ void publish(Exchange& ex) {
   if (!channel || channel->empty())
     return ex.fail(Error(errors::kInvalidRequest, "channel is required"));
   const std::string_view payload =
-      members[1].value.empty() ? std::string_view("null") : members[1].value;
+      members[1].value ? members[1].value->raw() : std::string_view("null");
   realtime::v1::PublishRequest request;
   const auto options = channel_options(ex, *channel, rpc::Repeat::kNever);
   request.set_channel(std::move(*channel));

@@ -4,48 +4,45 @@
 #include <charconv>
 #include <cmath>
 
-#include "services/gateway/json_text.hpp"
-
 namespace raymesh::gateway {
 
 Status read_members(std::string_view body, std::span<Member> members) {
   if (body.empty()) return ok_status();
-  if (!json_text::check(body))
-    return Error(errors::kInvalidJson, "The body is not well-formed JSON");
-  if (json_text::kind_of(body) != json_text::Kind::kObject)
+  const std::optional<JsonValue> root = parse_json(body, kBodyRules);
+  if (!root) return Error(errors::kInvalidJson, "The body is not well-formed JSON");
+  if (!root->is(JsonKind::kObject))
     return Error(errors::kInvalidRequest, "The body must be a JSON object");
-  json_text::ObjectReader reader(body);
-  std::string_view key;
-  std::string_view value;
-  while (reader.next(key, value)) {
+  std::string scratch;
+  for (JsonMembers reader(*root); reader.next();) {
+    const std::string_view key = reader.key(scratch);
     for (Member& member : members) {
-      if (!json_text::key_is(key, member.name)) continue;
-      if (!member.value.empty())
+      if (key != member.name) continue;
+      if (member.value)
         return Error(errors::kInvalidRequest,
                      "The body has \"" + std::string(member.name) + "\" twice");
-      member.value = value;
+      member.value = reader.value();
     }
   }
   return ok_status();
 }
 
+std::optional<std::string> text_of(JsonValue value) {
+  if (!value.is(JsonKind::kString)) return std::nullopt;
+  std::string scratch;
+  return std::string(value.text(scratch));
+}
+
 std::optional<std::string> text_of(const Member& member) {
-  if (member.value.empty()) return std::nullopt;
-  return json_text::string_value(member.value);
+  return member.value ? text_of(*member.value) : std::nullopt;
 }
 
 std::optional<double> number_of(const Member& member) {
-  if (member.value.empty() || json_text::kind_of(member.value) != json_text::Kind::kNumber)
-    return std::nullopt;
+  if (!member.is(JsonKind::kNumber)) return std::nullopt;
+  const std::string_view text = member.value->raw();
   double number = 0;
-  auto [end, ec] =
-      std::from_chars(member.value.data(), member.value.data() + member.value.size(), number);
+  auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (ec != std::errc() || !std::isfinite(number)) return std::nullopt;
   return number;
-}
-
-bool is_missing_or_null(const Member& member) {
-  return member.value.empty() || json_text::kind_of(member.value) == json_text::Kind::kNull;
 }
 
 uint32_t whole_seconds(double seconds) {
@@ -62,10 +59,10 @@ Result<DbBody> read_db_body(std::string_view body) {
   if (!operation || !table || operation->empty() || table->empty())
     return Error(errors::kInvalidRequest, "Operation and tableName are required");
   DbBody query{std::move(*operation), std::move(*table), {}};
-  if (!is_missing_or_null(members[2])) {
-    if (json_text::kind_of(members[2].value) != json_text::Kind::kObject)
+  if (!members[2].is_missing_or_null()) {
+    if (!members[2].is(JsonKind::kObject))
       return Error(errors::kInvalidRequest, "options must be an object");
-    query.options = members[2].value;
+    query.options = members[2].value->raw();
   }
   return query;
 }

@@ -9,13 +9,21 @@
 #include <string>
 #include <string_view>
 
+#include "libs/base/json_reader.hpp"
 #include "libs/base/result.hpp"
 
 namespace raymesh::gateway {
 
+/// Deeper than any service reads; half surrogate pairs pass, because JavaScript writes them.
+inline constexpr JsonRules kBodyRules{.max_depth = 128, .lone_surrogates = true};
+
 struct Member {
   std::string_view name;
-  std::string_view value = {};  // its JSON text; empty: missing
+  std::optional<JsonValue> value = {};  // nullopt: missing
+
+  /// There, and of this kind.
+  bool is(JsonKind kind) const { return value && value->is(kind); }
+  bool is_missing_or_null() const { return !value || value->is(JsonKind::kNull); }
 };
 
 /// Finds `members` in the object `body` (an empty body is {}). Fails with invalid_json for anything
@@ -23,11 +31,12 @@ struct Member {
 /// object, or has one of the members twice, because two readers could then take different ones.
 Status read_members(std::string_view body, std::span<Member> members);
 
-/// A string's text; nullopt when it is missing or anything else.
+/// A string's characters; nullopt for any other kind.
+std::optional<std::string> text_of(JsonValue value);
+/// A string's characters; nullopt when it is missing or anything else.
 std::optional<std::string> text_of(const Member& member);
 /// A finite number; nullopt when it is missing, null or anything else.
 std::optional<double> number_of(const Member& member);
-bool is_missing_or_null(const Member& member);
 
 /// Seconds from a client's number: floored, at least 1 for what is above 0, at most 100 years; 0
 /// for what is not above 0.

@@ -385,7 +385,6 @@ TEST(HttpEdgeTest, AClientThatDoesNotReadIsCutOff) {
   config.idle_timeout = config.header_timeout = config.body_timeout = 60'000ms;
   Gateway gateway(config);
   Client client(gateway);
-  client.socket().set_option(boost::asio::socket_base::receive_buffer_size(4096));
   // Far more answers than the sockets hold, none of them read. The gateway stops reading, so the
   // sender is held up too, until the write timeout ends the connection.
   std::string all;
