@@ -47,7 +47,7 @@ class GatewayApp final : public App {
     if (owns_peers_) {
       RAYMESH_TRY(peers_, connect(config_, env_));
     }
-    core_ = std::make_unique<Core>(config_, peers_, env_.metrics);
+    core_ = std::make_shared<Core>(config_, peers_, env_.metrics);
     if (!config_.tls_certificate.empty()) {
       RAYMESH_TRY(core_->tls, net::TlsContext::load(config_.tls_certificate, config_.tls_key));
     }
@@ -137,7 +137,7 @@ class GatewayApp final : public App {
   host::Env& env_;
   Peers peers_;
   const bool owns_peers_;
-  std::unique_ptr<Core> core_;
+  std::shared_ptr<Core> core_;
   std::shared_ptr<net::Listener> listener_;
   bool stopped_ = false;
 };
