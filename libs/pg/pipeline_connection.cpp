@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kReadChunk = 64 * 1024;
 // A long reply must not keep the thread from other connections.
-constexpr size_t kReadsPerTurn = 4;
+constexpr size_t kBytesPerTurn = 4 * kReadChunk;
 // What a steady burst needs is kept, what one huge request left behind is given back.
 constexpr size_t kKeptBuffer = 256 * 1024;
 
@@ -196,46 +196,67 @@ void PipelineConnection::wait_readable() {
   descriptor_.async_wait(descriptor_.wait_read,
                          [self = shared_from_this()](boost::system::error_code ec) {
                            if (ec || !self->open_) return;
-                           self->read_available();
-                           if (self->open_) self->wait_readable();
+                           self->read_turn();
                          });
 }
 
-void PipelineConnection::read_available() {
+void PipelineConnection::read_turn() {
+  if (!open_) return;
+  const bool has_more = read_available();
+  if (!open_) return;
+  if (has_more) {
+    boost::asio::post(io_, [self = shared_from_this()] { self->read_turn(); });
+  } else {
+    wait_readable();
+  }
+}
+
+bool PipelineConnection::read_available() {
   processing_ = true;
   progress_ = false;
-  for (size_t turn = 0; turn < kReadsPerTurn && open_; ++turn) {
+  size_t bytes = 0;
+  bool has_more = true;
+  while (bytes < kBytesPerTurn) {
     const std::span<char> room = reader_.prepare(kReadChunk);
     const ssize_t n = read_some(room);
     if (n < 0) {
       processing_ = false;
       lose(fatal_.empty() ? "the server closed the connection" : fatal_);
-      return;
+      return false;
     }
-    if (n == 0) break;
+    if (n == 0) {
+      has_more = false;
+      break;
+    }
+    bytes += static_cast<size_t>(n);
     reader_.commit(static_cast<size_t>(n));
     MessageReader::Message message;
-    MessageReader::Next next;
+    auto next = MessageReader::Next::kNeedMore;
     while (open_ && (next = reader_.next(message)) == MessageReader::Next::kMessage) {
       if (!handle(message)) {
         processing_ = false;
         lose("the server sent what the protocol does not allow here");
-        return;
+        return false;
       }
     }
     if (!open_) break;
     if (next == MessageReader::Next::kMalformed) {
       processing_ = false;
       lose("the server sent a malformed message");
-      return;
+      return false;
     }
     // TLS keeps decrypted bytes that the socket's readiness does not show.
-    if (ssl_ == nullptr && static_cast<size_t>(n) < room.size()) break;
+    if (ssl_ == nullptr && static_cast<size_t>(n) < room.size()) {
+      has_more = false;
+      break;
+    }
   }
   processing_ = false;
-  if (!open_) return;
+  if (!open_) return false;
+  if (!has_more) reader_.release_above(kKeptBuffer);
   if (progress_) owner_.on_progress(*this);
   if (open_ && out_written_ < out_.size() && !waiting_writable_ && !write_failed_) flush();
+  return has_more;
 }
 
 bool PipelineConnection::handle(const MessageReader::Message& message) {

@@ -106,7 +106,9 @@ class PipelineConnection : public std::enable_shared_from_this<PipelineConnectio
   void flush();
   void wait_writable();
   void wait_readable();
-  void read_available();
+  void read_turn();
+  /// Handles what has arrived, up to a bound; true when there may be more.
+  bool read_available();
   /// False when the stream is not what it should be.
   bool handle(const MessageReader::Message& message);
   bool handle_row(Entry& entry, std::string_view body);

@@ -1,5 +1,6 @@
 #include "libs/pg/wire.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -223,10 +224,10 @@ MessageReader::Next MessageReader::next(Message& out) {
   return Next::kMessage;
 }
 
-void MessageReader::release_if_empty() {
-  if (begin_ != end_) return;
+void MessageReader::release_above(size_t keep) {
+  if (begin_ != end_ || buffer_.capacity() <= keep) return;
   begin_ = end_ = 0;
-  if (buffer_.capacity() > 0) std::vector<char>().swap(buffer_);
+  std::vector<char>().swap(buffer_);
 }
 
 }  // namespace raymesh::pg

@@ -116,8 +116,8 @@ class MessageReader {
   /// `n` bytes were put into what prepare() gave.
   void commit(size_t n) { end_ += n; }
   Next next(Message& out);
-  /// Gives the buffer back when nothing is in it, so that an idle connection holds none.
-  void release_if_empty();
+  /// Gives the buffer back when nothing is in it and it is larger than `keep` bytes.
+  void release_above(size_t keep);
 
  private:
   size_t max_body_;

@@ -137,7 +137,8 @@ void append_iso(std::string& out, Moment m) {
     p = put_digits(p, m.year, 4);
   } else {
     *p++ = m.year < 0 ? '-' : '+';
-    p = put_digits(p, m.year < 0 ? -m.year : m.year, 6);
+    const int64_t year = m.year < 0 ? -m.year : m.year;
+    p = put_digits(p, year, year > 999'999 ? 7 : 6);  // dates reach further than ECMAScript's
   }
   *p++ = '-';
   p = put_digits(p, m.month, 2);

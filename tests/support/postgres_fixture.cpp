@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libpq-fe.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pwd.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,7 +29,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kBin = "/usr/lib/postgresql/15/bin/";
 // Raise when what makes the template changes.
-constexpr const char* kTemplateVersion = "2";
+constexpr const char* kTemplateVersion = "3";
 
 [[noreturn]] void fail(const std::string& what) {
   throw std::runtime_error("postgres fixture: " + what);
@@ -106,7 +108,8 @@ std::string template_folder() {
          "--locale=C.UTF-8", "--no-sync"},
         base + "/initdb.log");
     std::ofstream(making + "/pg_hba.conf") << "local all postgres trust\n"
-                                              "local all all scram-sha-256\n";
+                                              "local all all scram-sha-256\n"
+                                              "hostssl all all 127.0.0.1/32 scram-sha-256\n";
     fs::rename(making, ready);
   }
   ::close(lock);
@@ -120,7 +123,7 @@ PostgresServer& PostgresServer::shared() {
   return server;
 }
 
-PostgresServer::PostgresServer(std::vector<std::string> settings) {
+PostgresServer::PostgresServer(std::vector<std::string> settings, int tcp_port) {
   const std::string source = template_folder();
   char name[] = "/tmp/raymesh-pg-XXXXXX";
   if (::mkdtemp(name) == nullptr) fail("mkdtemp");
@@ -129,7 +132,9 @@ PostgresServer::PostgresServer(std::vector<std::string> settings) {
   ::chmod(folder_.c_str(), 0755);  // the socket is for everybody, the data is not
   run({"/bin/cp", "-a", source, folder_ + "/data"}, folder_ + "/log");
   std::ofstream conf(folder_ + "/data/postgresql.auto.conf", std::ios::app);
-  conf << "listen_addresses = ''\n"
+  if (tcp_port != 0) port_ = std::to_string(tcp_port);
+  conf << "listen_addresses = '" << (tcp_port != 0 ? "127.0.0.1" : "") << "'\n"
+       << "port = " << port_ << "\n"
        << "unix_socket_directories = '" << folder_ << "'\n"
        << "max_connections = 100\nshared_buffers = 64MB\n";
   for (const std::string& line : settings) conf << line << "\n";
@@ -143,8 +148,22 @@ PostgresServer::~PostgresServer() {
   fs::remove_all(folder_, ignored);
 }
 
+int PostgresServer::free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    fail("no free port");
+  }
+  ::close(fd);
+  return ntohs(address.sin_port);
+}
+
 std::string PostgresServer::server_url(const std::string& database) const {
-  return "host=" + folder_ + " dbname=" + database;
+  return "host=" + folder_ + " port=" + port_ + " dbname=" + database;
 }
 std::string PostgresServer::admin_url(const std::string& database) const {
   return server_url(database) + " user=postgres";

@@ -18,13 +18,16 @@ class PostgresServer {
   /// One server for all tests of the program, started by the first caller.
   static PostgresServer& shared();
 
-  /// `settings` are lines for postgresql.conf. Throws std::runtime_error when it does not start.
-  explicit PostgresServer(std::vector<std::string> settings = {});
+  /// `settings` are lines for postgresql.conf; with `tcp_port` it also listens on 127.0.0.1, for
+  /// TLS only. Throws std::runtime_error when it does not start.
+  explicit PostgresServer(std::vector<std::string> settings = {}, int tcp_port = 0);
   ~PostgresServer();
   PostgresServer(const PostgresServer&) = delete;
   PostgresServer& operator=(const PostgresServer&) = delete;
 
   const std::string& socket_dir() const { return folder_; }
+  /// A port of 127.0.0.1 that was free just now.
+  static int free_port();
   /// libpq connection string without user and password: "host=/... dbname=postgres".
   std::string server_url(const std::string& database = "postgres") const;
   /// The same for the superuser.
@@ -46,6 +49,7 @@ class PostgresServer {
 
  private:
   std::string folder_;
+  std::string port_ = "5432";
   pid_t pid_ = 0;
 };
 
