@@ -8,7 +8,7 @@ const { realtime } = sdk();
 
 /** An open socket that keeps what it got. */
 async function connect(input, url) {
-  const conn = input.token ? input : await realtime.mintToken(input);
+  const conn = 'token' in input ? input : await realtime.mintToken(input);
   const socket = new WebSocket(`${url ?? conn.url}?token=${encodeURIComponent(conn.token)}`);
   const client = { socket, messages: [], closed: null };
   socket.on('message', (data) => client.messages.push(JSON.parse(data.toString())));
@@ -141,7 +141,7 @@ test('bad requests are 400 with a code', async () => {
   const publish = await http('POST', '/api/v1/realtime/publish', { body: { payload: 1 } });
   assert.equal(publish.status, 400);
   assert.equal(publish.json.error, 'channel is required');
-  await rejects(realtime.mintToken({ channels: Array.from({ length: 100_000 }, (_, i) => `c${i}`) }), 400);
+  await rejects(realtime.mintToken({ channels: Array.from({ length: 1000 }, (_, i) => `c${i}`) }), 400, 'too_many_channels');
   await rejects(realtime.mintToken({ channels: ['x'.repeat(10_000)] }), 400);
   await rejects(realtime.publish('x'.repeat(10_000), 1), 400);
   for (const body of [{}, { channels: 'room' }, { channels: [1] }, { channels: [''] }, { channels: ['a'], ttl: -5 }, { channels: ['a'], identity: 7 }]) {
