@@ -64,12 +64,11 @@ Status DevServices::start(const ServiceConfigs& configs) {
   RAYMESH_CHECK_OK(storage_->start());
   RAYMESH_CHECK_OK(cache_->start());
   RAYMESH_CHECK_OK(realtime_->start());
-  gateway::Peers peers;
-  peers.auth = peer("raymesh.auth.v1.Auth", auth_->in_process_channel());
-  peers.storage = peer("raymesh.storage.v1.Storage", storage_->in_process_channel());
-  peers.cache = peer("raymesh.cache.v1.Cache", cache_->in_process_channel());
-  peers.realtime = peer("raymesh.realtime.v1.Realtime", realtime_->in_process_channel());
-  gateway_ = gateway::make_app(configs.gateway, env_, std::move(peers));
+  peers_.auth = peer("raymesh.auth.v1.Auth", auth_->in_process_channel());
+  peers_.storage = peer("raymesh.storage.v1.Storage", storage_->in_process_channel());
+  peers_.cache = peer("raymesh.cache.v1.Cache", cache_->in_process_channel());
+  peers_.realtime = peer("raymesh.realtime.v1.Realtime", realtime_->in_process_channel());
+  gateway_ = gateway::make_app(configs.gateway, env_, peers_);
   return gateway_->start();
 }
 
@@ -97,8 +96,13 @@ std::vector<host::Check> DevServices::checks() {
 
 void DevServices::stop(std::chrono::milliseconds grace) {
   if (std::exchange(stopped_, true)) return;
-  for (host::App* app : std::initializer_list<host::App*>{
-           gateway_.get(), realtime_.get(), cache_.get(), storage_.get(), auth_.get()})
+  if (gateway_) gateway_->stop(grace);
+  // gRPC 1.51 crashes when a call is made on the in-process channel of a server that has gone, so
+  // nobody may connect again once the servers stop.
+  for (const auto& peer : {peers_.auth, peers_.storage, peers_.cache, peers_.realtime})
+    if (peer) peer->shutdown();
+  for (host::App* app : std::initializer_list<host::App*>{realtime_.get(), cache_.get(),
+                                                          storage_.get(), auth_.get()})
     if (app != nullptr) app->stop(grace);
 }
 

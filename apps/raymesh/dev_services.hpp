@@ -59,6 +59,7 @@ class DevServices {
   std::unique_ptr<storage::App> storage_;
   std::unique_ptr<cache::App> cache_;
   std::unique_ptr<realtime::App> realtime_;
+  gateway::Peers peers_;
   std::unique_ptr<gateway::App> gateway_;
   bool stopped_ = false;
 };

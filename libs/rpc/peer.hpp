@@ -48,7 +48,7 @@ class Peer {
   virtual void cancel(uint64_t ticket) = 0;
   /// At least one stream is up.
   virtual bool ready() const = 0;
-  /// No new calls; those in flight are answered or run into their timeouts.
+  /// No new calls and no new connections; calls in flight are answered or run into their timeouts.
   virtual void shutdown() = 0;
 
   template <class Reply, class Request>

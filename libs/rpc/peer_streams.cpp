@@ -52,7 +52,7 @@ void PeerCore::connect(const EndpointPtr& endpoint) {
       std::make_shared<ClientStream>(shared_from_this(), std::move(channel), cluster_key_);
   {
     Lock lock(mutex_);
-    if (closed_ || endpoint->removed || endpoint->stream) return;
+    if (shutdown_ || endpoint->removed || endpoint->stream) return;
     endpoint->stream = stream;
     streams_.push_back(stream);
   }
@@ -70,7 +70,7 @@ void PeerCore::connect(const EndpointPtr& endpoint) {
 }
 
 void PeerCore::reconnect_later(const EndpointPtr& endpoint) {
-  if (closed_ || endpoint->removed) return;
+  if (shutdown_ || endpoint->removed) return;
   Timers::shared().at(Clock::now() + endpoint->backoff.next(), [weak = weak_from_this(), endpoint] {
     auto self = weak.lock();
     if (!self) return;

@@ -19,7 +19,8 @@ ErrorResponse append_error(std::string& body, const Error& error) {
   if (response.status == 429 || response.status == 503)
     response.retry_after = whole_seconds(error.retry_after);
   json::Object o(body);
-  if (error.is(errors::kMigrationFailed)) o.boolean("success", false);
+  if (error.is(errors::kMigrationFailed) || error.is(errors::kForbiddenStatement))
+    o.boolean("success", false);
   // The message of a defect or of a lost connection names internals; the log has it.
   const bool internal = error.is(errors::kInternal) || error.is(errors::kUnavailable);
   o.string("error", internal || error.message.empty() ? error.kind->meaning
