@@ -19,9 +19,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool accepted = parse_json(text, gateway::kBodyRules).has_value();
   static simdjson::dom::parser parser(1 << 20);
   const auto error = parser.parse(simdjson::padded_string(text)).error();
-  // simdjson refuses numbers that fit no 64-bit type, and nests deeper.
+  // simdjson refuses numbers that fit no 64-bit type and lone surrogates, and nests deeper.
   const bool may_differ =
-      error == simdjson::NUMBER_ERROR || error == simdjson::BIGINT_ERROR || size == 0;
+      error == simdjson::NUMBER_ERROR || error == simdjson::STRING_ERROR || size == 0;
   if (accepted && error != simdjson::SUCCESS && !may_differ) std::abort();
   if (!accepted && error == simdjson::SUCCESS && text.find(std::string(100, '[')) == text.npos &&
       std::count(text.begin(), text.end(), '[') + std::count(text.begin(), text.end(), '{') < 100)

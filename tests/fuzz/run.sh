@@ -9,9 +9,13 @@ jobs=${FUZZ_JOBS:-$(nproc)}
 
 cmake --preset fuzz >build-fuzz.log 2>&1 || { cat build-fuzz.log; exit 1; }
 rm -f build-fuzz.log
-cmake --build --preset fuzz --target fuzz_targets -j "$jobs"
-
 names=("$@")
+if [ ${#names[@]} -eq 0 ]; then
+  cmake --build --preset fuzz --target fuzz_targets -j "$jobs"
+else
+  cmake --build --preset fuzz --target "${names[@]/%/_fuzz}" -j "$jobs"
+fi
+
 if [ ${#names[@]} -eq 0 ]; then
   for program in build/fuzz/fuzz/*_fuzz; do names+=("$(basename "$program" _fuzz)"); done
 fi
