@@ -45,6 +45,7 @@ PeerConfig ServerProcess::peer_config() const {
   PeerConfig config;
   config.service = kEchoName;
   config.endpoints = {address_};
+  config.limits.max_wait = std::chrono::seconds(20);
   return config;
 }
 
