@@ -86,7 +86,7 @@ describe('service tokens', () => {
 });
 
 test('health and reflection answer on every service', async () => {
-  const health = grpc.loadPackageDefinition(loader.loadSync(`${root}/tests/e2e/health.proto`)).grpc.health.v1.Health;
+  const health = grpc.loadPackageDefinition(loader.loadSync(`${root}/tests/e2e/health.proto`, { enums: String })).grpc.health.v1.Health;
   for (const [name, address] of Object.entries(cluster.grpc)) {
     const options = { 'grpc.ssl_target_name_override': `${name}.raymesh` };
     const reply = await unary(new health(address, credentials('gateway'), options), 'Check', { service: '' });

@@ -121,6 +121,7 @@ class SeparateCluster extends Cluster {
     this.serviceTokenKeys = file('service-token-keys', `test:${secret()}`);
     const config = file('raymesh.yaml', `
 log-level: info
+service-token-keys-file: ${this.serviceTokenKeys}
 auth:
   listen: ${this.grpc.auth}
   postgres-url-file: ${file('auth-url', this.postgres.url('raymesh_auth', passwords.auth))}
@@ -167,7 +168,7 @@ gateway:
   }
 
   serviceToken(project) {
-    return JSON.parse(this.raymesh('token', 'create', '--project', project, '--ttl', '10m', '--keys-file', this.serviceTokenKeys, '--json')).token;
+    return JSON.parse(this.raymesh('token', 'create', '--project', project, '--ttl', '10m', '--service-token-keys-file', this.serviceTokenKeys, '--json')).token;
   }
 
   /** Plain values, for other programs. */
