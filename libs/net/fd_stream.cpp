@@ -13,8 +13,6 @@
 namespace raymesh::net {
 namespace {
 
-constexpr size_t kRecord = 16 * 1024;  // RFC 8446 section 5.1: the largest plaintext of a record
-
 IoResult socket_result(ssize_t n, IoState want) {
   if (n >= 0) return {IoState::kDone, static_cast<size_t>(n)};
   if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return {want};
@@ -99,7 +97,7 @@ IoResult FdStream::write(std::span<const iovec> pieces) {
     message.msg_iovlen = std::min<size_t>(pieces.size(), IOV_MAX);
     return socket_result(::sendmsg(fd_, &message, MSG_NOSIGNAL), IoState::kWantWrite);
   }
-  thread_local char record[kRecord];
+  thread_local char record[FdStream::kRecord];
   size_t used = 0;
   for (const iovec& piece : pieces) {
     const size_t take = std::min(piece.iov_len, kRecord - used);

@@ -1,5 +1,8 @@
 #include "services/realtime/backlog.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "libs/net/websocket/frame.hpp"
 
 namespace raymesh::realtime {
@@ -40,24 +43,23 @@ void Backlog::consume(size_t bytes) {
   }
 }
 
-void Backlog::keep_started_frame() {
-  if (sent_ == 0 || spans_.empty()) {
-    spans_.clear();
-    sent_ = 0;
-    bytes_ = 0;
-    return;
-  }
-  Span first = std::move(spans_.front());
+void Backlog::keep_started(size_t committed) {
+  std::deque<Span> all = std::move(spans_);
   spans_.clear();
-  size_t at = 0;  // a frame's start
-  while (at < sent_) at += net::websocket::server_frame_bytes(first.data() + at);
-  first.end = first.begin + static_cast<uint32_t>(at);
-  bytes_ = at - sent_;
-  if (bytes_ == 0) {
-    sent_ = 0;
-  } else {
-    spans_.push_back(std::move(first));
+  bytes_ = 0;
+  size_t needed = sent_ + committed;  // from the first span's start
+  const size_t sent = std::exchange(sent_, 0);
+  for (Span& span : all) {
+    if (needed == 0) break;
+    if (span.size() > needed) {
+      size_t at = 0;  // a frame's start
+      while (at < needed) at += net::websocket::server_frame_bytes(span.data() + at);
+      span.end = span.begin + static_cast<uint32_t>(at);
+    }
+    needed -= std::min(needed, span.size());
+    push(std::move(span), spans_.empty() ? sent : 0);
   }
+  if (bytes_ == 0) *this = Backlog();
 }
 
 }  // namespace raymesh::realtime

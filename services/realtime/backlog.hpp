@@ -23,9 +23,9 @@ class Backlog {
   size_t gather(std::span<iovec> room) const;
   /// `bytes` of what gather showed were sent.
   void consume(size_t bytes);
-  /// Drops all but the rest of a frame of which a part was sent already: what may still go out
-  /// before a close frame.
-  void keep_started_frame();
+  /// Drops all but the frames that have begun to go out: what must still be sent before a close
+  /// frame. `committed` bytes more than were sent are promised to a TLS stream (FdStream::write).
+  void keep_started(size_t committed);
 
   bool empty() const { return bytes_ == 0; }
   size_t bytes() const { return bytes_; }

@@ -55,6 +55,8 @@ void Connection::on_readable(bool ended) {
     if (!read_once(more)) return;
   }
   if (more) shard_.read_later(*this);
+  // TLS may have waited for something to read before it could write.
+  if (stream_.is_tls() && backlog_) on_writable();
 }
 
 /// False when the connection is over. Sets `more` when there may be more to read.
@@ -457,7 +459,7 @@ void Connection::close(const CloseCode& code, std::string_view reason) {
   leave_channels();
   state_ = State::kClosing;
   if (backlog_) {
-    backlog_->keep_started_frame();
+    backlog_->keep_started(stream_.is_tls() ? net::FdStream::kRecord : 0);
     if (backlog_->empty()) backlog_.reset();
   }
   shard_.wheel().arm(*this, shard_.node().limits.close_timeout, shard_.now());

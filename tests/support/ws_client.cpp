@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,9 +40,19 @@ WsClient::WsClient(WsClient&& o) noexcept
       pings(o.pings),
       deadline(o.deadline),
       fd_(std::exchange(o.fd_, -1)),
+      ssl_(std::exchange(o.ssl_, nullptr)),
       in_(std::move(o.in_)) {}
 
+void WsClient::start_tls() {
+  SSL_CTX* context = SSL_CTX_new(TLS_client_method());
+  ssl_ = SSL_new(context);
+  SSL_CTX_free(context);  // the session holds it
+  SSL_set_fd(ssl_, fd_);
+  if (SSL_connect(ssl_) != 1) throw std::runtime_error("TLS handshake failed");
+}
+
 WsClient::~WsClient() {
+  if (ssl_) SSL_free(ssl_);
   if (fd_ >= 0) ::close(fd_);
 }
 
@@ -70,8 +81,9 @@ std::string WsClient::handshake(const std::string& target, const std::string& ex
 
 void WsClient::send_raw(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n < 0) throw std::system_error(errno, std::generic_category(), "send");
+    const ssize_t n = ssl_ ? SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size()))
+                           : ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n <= 0) throw std::system_error(errno, std::generic_category(), "send");
     bytes.remove_prefix(static_cast<size_t>(n));
   }
 }
@@ -95,10 +107,11 @@ void WsClient::send(Opcode opcode, std::string_view payload, bool fin) {
 
 bool WsClient::fill(std::chrono::milliseconds timeout) {
   pollfd p{fd_, POLLIN, 0};
-  if (::poll(&p, 1, static_cast<int>(timeout.count())) == 0)
+  if (!(ssl_ && SSL_pending(ssl_) > 0) && ::poll(&p, 1, static_cast<int>(timeout.count())) == 0)
     throw std::runtime_error("nothing came within " + std::to_string(timeout.count()) + " ms");
   char buffer[65'536];
-  const ssize_t n = ::recv(fd_, buffer, sizeof buffer, 0);
+  const ssize_t n =
+      ssl_ ? SSL_read(ssl_, buffer, sizeof buffer) : ::recv(fd_, buffer, sizeof buffer, 0);
   if (n <= 0) return false;
   in_.append(buffer, static_cast<size_t>(n));
   return true;
@@ -147,7 +160,11 @@ int WsClient::receive_close() {
     close_reason = close.reason;
     // The client's half of the closing handshake; the server may have gone already.
     const std::string answer = WsClient::frame(Opcode::kClose, frame->payload);
-    ::send(fd_, answer.data(), answer.size(), MSG_NOSIGNAL);
+    if (ssl_) {
+      SSL_write(ssl_, answer.data(), static_cast<int>(answer.size()));
+    } else {
+      ::send(fd_, answer.data(), answer.size(), MSG_NOSIGNAL);
+    }
     return close.code;
   }
   return -1;

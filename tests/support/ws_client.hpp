@@ -10,6 +10,8 @@
 
 #include "libs/net/websocket/frame.hpp"
 
+struct ssl_st;
+
 namespace raymesh::testing {
 
 class WsClient {
@@ -30,6 +32,8 @@ class WsClient {
 
   /// Connects and opens a WebSocket; `target` is path and query. Throws when it is refused.
   static WsClient open(int port, const std::string& target, int receive_buffer = 0);
+  /// Speaks TLS from here on, without checking the server's certificate.
+  void start_tls();
   /// Sends the upgrade request and returns the answer's head.
   std::string handshake(const std::string& target, const std::string& extra_headers = {});
 
@@ -60,6 +64,7 @@ class WsClient {
   bool fill(std::chrono::milliseconds timeout);
 
   int fd_;
+  ssl_st* ssl_ = nullptr;
   std::string in_;
 };
 

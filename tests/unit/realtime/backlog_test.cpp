@@ -71,21 +71,29 @@ TEST_F(BacklogTest, ShowsNoMorePiecesThanThereIsRoomFor) {
   EXPECT_EQ(backlog_.gather(pieces), 2u);
 }
 
-TEST_F(BacklogTest, KeepsOnlyTheFrameThatWasStarted) {
+TEST_F(BacklogTest, KeepsOnlyTheFramesThatHaveBegun) {
   const std::string text = frames({"first", "second", "third"});
-  for (size_t sent = 0; sent < text.size(); ++sent) {
-    backlog_ = Backlog();
-    backlog_.push(span_of(text), sent);
-    backlog_.push(span_of(frames({"more"})));
-    backlog_.keep_started_frame();
-    // What is kept makes the sent bytes whole frames.
-    const std::string all = text.substr(0, sent) + content();
-    size_t at = 0;
-    while (at < all.size()) at += net::websocket::server_frame_bytes(all.data() + at);
-    EXPECT_EQ(at, all.size()) << sent;
-    EXPECT_LE(content().size(), 8u);
-    EXPECT_EQ(backlog_.bytes(), content().size());
-  }
+  const std::string more = frames({"more", "and more"});
+  for (size_t sent = 0; sent < text.size(); ++sent)
+    for (size_t committed = 0; committed < text.size() + more.size() - sent; ++committed) {
+      backlog_ = Backlog();
+      backlog_.push(span_of(text), sent);
+      backlog_.push(span_of(more));
+      backlog_.keep_started(committed);
+      EXPECT_EQ(backlog_.bytes(), content().size());
+      EXPECT_GE(content().size(), committed);
+      EXPECT_EQ(content(), (text + more).substr(sent, content().size()));
+      // What is kept makes what was sent whole frames, and not one frame more.
+      const std::string all = text.substr(0, sent) + content();
+      size_t at = 0;
+      size_t last = 0;
+      while (at < all.size()) {
+        last = at;
+        at += net::websocket::server_frame_bytes(all.data() + at);
+      }
+      EXPECT_EQ(at, all.size()) << sent << " " << committed;
+      EXPECT_TRUE(all.empty() || last < sent + committed) << sent << " " << committed;
+    }
 }
 
 TEST_F(BacklogTest, TakesOverAnother) {
