@@ -378,24 +378,34 @@ void Connection::send(std::span<const Span> spans) {
 }
 
 void Connection::write_spans(std::span<const Span> spans) {
-  if (spans.size() == 1) {
-    const auto result = stream_.write(spans[0].data(), spans[0].size());
-    if (result.state == net::IoState::kDone && result.bytes == spans[0].size()) [[likely]]
-      return;
-    if (result.state == net::IoState::kFailed || result.state == net::IoState::kEnd) return abort();
-    keep_unsent(spans, result.bytes);
-  } else {
-    keep_unsent(spans, 0);
-    flush_backlog();
+  net::IoResult result{net::IoState::kDone};
+  size_t offered = 0;
+  if (spans.size() == 1) [[likely]] {
+    offered = spans[0].size();
+    result = stream_.write(spans[0].data(), offered);
+  } else if (spans.size() <= kMaxPieces) {
+    iovec pieces[kMaxPieces];
+    for (size_t i = 0; i < spans.size(); ++i) {
+      pieces[i] = {const_cast<char*>(spans[i].data()), spans[i].size()};
+      offered += spans[i].size();
+    }
+    result = stream_.write(std::span<const iovec>(pieces, spans.size()));
   }
+  if (result.state == net::IoState::kFailed || result.state == net::IoState::kEnd) return abort();
+  if (result.bytes == offered && offered > 0) [[likely]]
+    return;
+  keep_unsent(spans, result.bytes);
+  // A TLS stream may take a part without the socket being full, and then no event would follow.
+  if (result.state == net::IoState::kDone) flush_backlog();
   check_backlog();
 }
 
 void Connection::keep_unsent(std::span<const Span> spans, size_t sent) {
   if (!backlog_) backlog_ = std::make_unique<Backlog>();
   for (const Span& span : spans) {
-    backlog_->push(span, sent);
-    sent = 0;
+    const size_t gone = std::min(sent, span.size());
+    sent -= gone;
+    if (gone < span.size()) backlog_->push(span, gone);
   }
 }
 
@@ -410,17 +420,17 @@ void Connection::check_backlog() {
 }
 
 void Connection::write_bytes(std::string_view bytes) {
-  size_t sent = 0;
+  net::IoResult result{net::IoState::kWantWrite};
   if (!backlog_) {
-    const auto result = stream_.write(bytes.data(), bytes.size());
+    result = stream_.write(bytes.data(), bytes.size());
     if (result.state == net::IoState::kFailed || result.state == net::IoState::kEnd) return abort();
-    sent = result.bytes;
-    if (sent == bytes.size()) return;
+    if (result.bytes == bytes.size()) return;
   }
   Span span{Segment::create(bytes.size(), shard_.node().outlets.memory), 0,
             static_cast<uint32_t>(bytes.size())};
   std::memcpy(span.segment->data(), bytes.data(), bytes.size());
-  keep_unsent({&span, 1}, sent);
+  keep_unsent({&span, 1}, result.bytes);
+  if (result.state == net::IoState::kDone) flush_backlog();
   if (state_ == State::kOpen) check_backlog();
 }
 
