@@ -19,6 +19,7 @@ std::string one_line(std::string_view text) {
   std::string out(text);
   while (!out.empty() && (out.back() == '\n' || out.back() == ' ')) out.pop_back();
   std::replace(out.begin(), out.end(), '\n', ' ');
+  std::replace(out.begin(), out.end(), '\t', ' ');
   return out;
 }
 
