@@ -145,7 +145,8 @@ std::vector<RequestPtr> PipelineConnection::take_reads_behind_head() {
   std::vector<RequestPtr> taken;
   for (size_t i = 1; i < entries_.size(); ++i) {
     Request* request = entries_[i].request.get();
-    if (request == nullptr || request->is_write || request->attempts > 1) continue;
+    if (request == nullptr || request->attempts > 1) continue;
+    if (request->is_write || request->runs_foreign_code) continue;  // it might run twice
     taken.push_back(std::move(entries_[i].request));
   }
   return taken;

@@ -77,15 +77,14 @@ class StorageApp final : public App {
     RAYMESH_TRY(server_,
                 rpc::Server::start(std::move(server), storage_methods(*executor_, *migrations_),
                                    rpc::make_service<StorageService>));
+    // Connects, so that readiness is known before anybody asks.
+    (void)catalog_->check();
     server_->set_serving(true);
     return ok_status();
   }
 
   std::vector<host::Check> checks() override {
-    return {{"postgres", [this] {
-               if (catalog_->is_reachable()) return ok_status();
-               return Status(Error(errors::kUnavailable, "PostgreSQL does not answer"));
-             }}};
+    return {{"postgres", [this] { return catalog_->check(); }}};
   }
 
   // From the outside in: no new calls, those in flight end, then what they stood on.

@@ -73,6 +73,19 @@ uint32_t element_of(uint32_t type_oid, const TableInfo& table) {
   return builtin_element(type_oid);
 }
 
+// PostgreSQL's integers are just that; anything else (a statement that was replaced behind our
+// back) must not get out as if it were JSON.
+void append_integer(std::string& out, std::string_view text) {
+  const size_t sign = !text.empty() && text[0] == '-' ? 1 : 0;
+  const bool is_integer = text.size() > sign && (text[sign] != '0' || text.size() == 1) &&
+                          text.find_first_not_of("0123456789", sign) == std::string_view::npos;
+  if (is_integer) {
+    out += text;
+  } else {
+    json::append_string(out, text);
+  }
+}
+
 bool starts_number(std::string_view text) {
   const size_t sign = !text.empty() && text[0] == '-' ? 1 : 0;
   return text.size() > sign && text[sign] >= '0' && text[sign] <= '9';
@@ -81,9 +94,9 @@ bool starts_number(std::string_view text) {
 void append_int8(std::string& out, std::string_view text) {
   int64_t value = 0;
   auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool is_safe = ec == std::errc() && value <= kMaxSafeInteger && value >= -kMaxSafeInteger;
-  if (is_safe) {
-    out += text;
+  const bool is_whole = ec == std::errc() && end == text.data() + text.size();
+  if (is_whole && value <= kMaxSafeInteger && value >= -kMaxSafeInteger) {
+    json::append_int(out, value);
   } else {
     json::append_string(out, text);
   }
@@ -124,7 +137,7 @@ std::string decode_bytea(std::string_view text) {
 void append_scalar(std::string& out, JsonForm form, std::string_view text) {
   switch (form) {
     case JsonForm::kNumber:
-      out += text;
+      append_integer(out, text);
       return;
     case JsonForm::kInt8:
       append_int8(out, text);

@@ -154,7 +154,7 @@ TablePtr TableCatalog::find(const std::string& project, const std::string& table
     found = cached_locked(project, table);
     if (found) poll = begin_poll_locked();
   }
-  if (poll) access_.submit(std::string(PgAccess::kSystem), std::move(poll));
+  submit_poll(std::move(poll));
   return found;
 }
 
@@ -186,7 +186,7 @@ void TableCatalog::load(const std::string& project, const std::string& table, Do
       });
     }
   }
-  if (poll) access_.submit(std::string(PgAccess::kSystem), std::move(poll));
+  submit_poll(std::move(poll));
   if (done) read(project, table, std::move(done));
 }
 
@@ -207,9 +207,20 @@ void TableCatalog::invalidate(const std::string& project) {
   access_.forget_statements(project);
 }
 
-bool TableCatalog::is_reachable() const {
-  std::lock_guard lock(mutex_);
-  return is_reachable_;
+Status TableCatalog::check() {
+  pg::RequestPtr poll;
+  Status known = ok_status();
+  {
+    std::lock_guard lock(mutex_);
+    poll = begin_poll_locked();
+    known = last_poll_;
+  }
+  submit_poll(std::move(poll));
+  return known;
+}
+
+void TableCatalog::submit_poll(pg::RequestPtr poll) {
+  if (poll) access_.submit(std::string(PgAccess::kSystem), std::move(poll));
 }
 
 TableCatalog::Project& TableCatalog::project_locked(const std::string& project) {
@@ -237,9 +248,7 @@ TablePtr TableCatalog::cached_locked(const std::string& project, const std::stri
 
 pg::RequestPtr TableCatalog::begin_poll_locked() {
   const auto now = Clock::now();
-  if (is_polling_ || now - poll_started_ < limits_.poll_interval || projects_.empty()) {
-    return nullptr;
-  }
+  if (is_polling_ || now - poll_started_ < limits_.poll_interval) return nullptr;
   is_polling_ = true;
   poll_started_ = now;
   std::string ids = "{";  // project ids need no quotes
@@ -260,7 +269,7 @@ void TableCatalog::end_poll(Result<Epochs> epochs) {
   {
     std::lock_guard lock(mutex_);
     is_polling_ = false;
-    is_reachable_ = epochs.ok();
+    last_poll_ = epochs.ok() ? ok_status() : Status(epochs.error());
     waiting.swap(after_poll_);
     if (epochs.ok()) verified_at_ = poll_started_;
     for (auto& [id, project] : projects_) {

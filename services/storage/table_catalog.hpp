@@ -61,8 +61,9 @@ class TableCatalog {
   void reload(const std::string& project, const std::string& table, Done done);
   /// A migration of the project has run here: everything cached about it goes.
   void invalidate(const std::string& project);
-  /// Whether the last reading of the epochs worked: readiness. True before the first.
-  bool is_reachable() const;
+  /// Whether the last reading of the epochs worked, for readiness. Begins another one when it is
+  /// time, so that a node which nobody asks, because it is not ready, finds out when it is again.
+  Status check();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -76,6 +77,7 @@ class TableCatalog {
   bool is_verified_locked() const { return Clock::now() - verified_at_ <= limits_.max_unverified; }
   /// A request that reads the epochs, when it is time for one.
   pg::RequestPtr begin_poll_locked();
+  void submit_poll(pg::RequestPtr poll);
   void end_poll(Result<Epochs> epochs);
   void read(const std::string& project, const std::string& table, Done done);
   void end_read(const std::string& project, const std::string& table, uint64_t generation,
@@ -90,7 +92,7 @@ class TableCatalog {
   Clock::time_point poll_started_{};
   Clock::time_point verified_at_{};  // no newer than the start of the last poll that worked
   bool is_polling_ = false;
-  bool is_reachable_ = true;
+  Status last_poll_ = Error(errors::kUnavailable, "PostgreSQL has not answered yet");
   uint64_t generation_ =
       0;  // raised by invalidate: what a read that began before finds is not kept
   std::vector<UniqueFunction<void()>> after_poll_;

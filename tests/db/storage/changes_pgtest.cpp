@@ -2,6 +2,8 @@
 // sessions.
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "tests/db/storage/storage_harness.hpp"
 
 namespace raymesh::testing {
@@ -288,10 +290,30 @@ TEST_F(ChangesTest, WorksWithoutTheSystemLogin) {
     options.pools.pool.outage_after = milliseconds(100);
     StorageHarness storage(options);
     EXPECT_EQ(storage.text(p, "find", "t"), "[]");
-    EXPECT_FALSE(storage.catalog().is_reachable());
+    EXPECT_FALSE(storage.catalog().check().ok());
     EXPECT_EQ(storage.text(p, "find", "t"), "[]");
   }
   PostgresServer::shared().execute("ALTER ROLE raymesh_storage LOGIN");
+}
+
+TEST_F(ChangesTest, ReadinessFollowsTheServerWithoutTraffic) {
+  HarnessOptions options;
+  options.catalog.poll_interval = milliseconds(10);
+  options.pools.pool.outage_after = milliseconds(100);
+  StorageHarness storage(options);
+  auto becomes = [&](bool ready) {
+    const auto deadline = pg::Clock::now() + std::chrono::seconds(20);
+    while (storage.catalog().check().ok() != ready) {
+      if (pg::Clock::now() > deadline) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  };
+  EXPECT_TRUE(becomes(true));
+  PostgresServer::shared().stop();
+  EXPECT_TRUE(becomes(false));
+  PostgresServer::shared().start();
+  EXPECT_TRUE(becomes(true));
 }
 
 }  // namespace
