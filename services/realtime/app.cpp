@@ -96,12 +96,15 @@ class RealtimeApp final : public App {
  private:
   std::string url() const {
     if (!config_.public_url.empty()) return config_.public_url;
+    // The address itself where there is one: "localhost" may mean ::1 to a client. A certificate
+    // rather has the name.
+    const bool tls = !config_.tls_cert.empty();
     auto address = parse_host_port(config_.public_listen);
     HostPort local{"localhost", static_cast<uint16_t>(node_->port())};
     if (address.ok() && !address->host.empty() && address->host != "*" &&
-        !is_loopback_host(address->host))
+        !(tls && is_loopback_host(address->host)))
       local.host = address->host;
-    return (config_.tls_cert.empty() ? "ws://" : "wss://") + local.to_string();
+    return (tls ? "wss://" : "ws://") + local.to_string();
   }
 
   const Config config_;

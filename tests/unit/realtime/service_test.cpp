@@ -68,7 +68,7 @@ class ServiceTest : public ::testing::Test {
 TEST_F(ServiceTest, MintsATokenThatOpensASocketAtTheUrl) {
   start();
   const auto minted = mint("room", "ann");
-  EXPECT_EQ(minted.url(), "ws://localhost:" + std::to_string(app_->public_port()));
+  EXPECT_EQ(minted.url(), "ws://127.0.0.1:" + std::to_string(app_->public_port()));
   auto client = WsClient::open(app_->public_port(), "/?token=" + minted.token());
 
   uint64_t delivered = 0;
