@@ -65,6 +65,7 @@ inline Status ok_status() {
 }
 
 /// `RAYMESH_TRY(auto x, f());` — declares x from the value, or returns the error.
+// NOLINTBEGIN(bugprone-macro-parentheses): `decl` is a declaration
 #define RAYMESH_TRY_CONCAT2(a, b) a##b
 #define RAYMESH_TRY_CONCAT(a, b) RAYMESH_TRY_CONCAT2(a, b)
 #define RAYMESH_TRY_IMPL(tmp, decl, expr)       \
@@ -72,6 +73,7 @@ inline Status ok_status() {
   if (!tmp.ok()) return std::move(tmp).error(); \
   decl = std::move(tmp).value()
 #define RAYMESH_TRY(decl, expr) RAYMESH_TRY_IMPL(RAYMESH_TRY_CONCAT(try_, __LINE__), decl, expr)
+// NOLINTEND(bugprone-macro-parentheses)
 /// `RAYMESH_CHECK_OK(f());` — returns the error of a Result whose value is not needed.
 #define RAYMESH_CHECK_OK(expr)                          \
   do {                                                  \

@@ -146,7 +146,9 @@ Status apply_environment(const std::vector<Option>& options,
   std::set<std::string> own;
   for (const Option& option : options) own.insert(option.section);
   Source source;
-  for (const auto& [name, value] : environment) {
+  for (const auto& variable : environment) {
+    const std::string& name = variable.first;
+    const std::string& value = variable.second;
     if (!name.starts_with(kPrefix) || name == kConfigVariable) continue;
     Match match = find_option(options, name, "_FILE", Options::environment_name);
     if (match.option) {

@@ -8,8 +8,8 @@
 // value stops the start with a message that names it.
 //
 // A program that declares several named sections (`raymesh dev`) gives the first one the short
-// flags; the others' are --<section>-<name>, as in --storage-listen, while environment and file stay
-// the same. Used at start-up, by one thread.
+// flags; the others' are --<section>-<name>, as in --storage-listen, while environment and file
+// stay the same. Used at start-up, by one thread.
 #pragma once
 
 #include <chrono>
