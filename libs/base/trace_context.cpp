@@ -79,14 +79,23 @@ TraceContext TraceContext::child() const {
   return t;
 }
 
+// Made for every request and every call: one allocation.
 std::string TraceContext::to_string() const {
-  std::string out = "00-";
-  out += hex_of(trace_id);
+  std::string out;
+  out.reserve(55);
+  auto append = [&out](auto bytes) {
+    static constexpr char kHex[] = "0123456789abcdef";
+    for (const uint8_t b : bytes) {
+      out += kHex[b >> 4];
+      out += kHex[b & 15];
+    }
+  };
+  out += "00-";
+  append(trace_id);
   out += '-';
-  out += hex_of(span_id);
+  append(span_id);
   out += '-';
-  const char flag = static_cast<char>(flags);
-  out += hex_encode({&flag, 1});
+  append(std::array{flags});
   return out;
 }
 

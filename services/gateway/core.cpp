@@ -9,7 +9,8 @@
 namespace raymesh::gateway {
 namespace {
 
-constexpr size_t kMaxFreeExchanges = 256;
+// Kept between requests, a few KiB each.
+constexpr size_t kMaxFreeExchanges = 128;
 
 size_t thread_count(const Config& config) {
   if (config.threads > 0) return static_cast<size_t>(config.threads);

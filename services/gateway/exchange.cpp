@@ -10,7 +10,7 @@ namespace raymesh::gateway {
 namespace {
 
 // A buffer that a request has blown up beyond this is not kept.
-constexpr size_t kKeepCapacity = 64 << 10;
+constexpr size_t kKeepCapacity = 16 << 10;
 // Answers up to this size are copied behind their head and leave in one piece.
 constexpr size_t kCopyLimit = 8 << 10;
 

@@ -25,6 +25,10 @@ constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 // Bodies up to this size come out of the session's normal buffers; larger ones are reserved.
 constexpr uint64_t kUnreservedBody = 64 << 10;
 
+// A client chooses these texts, so a log line takes no more of them.
+constexpr size_t kLoggedMethod = 32;
+constexpr size_t kLoggedPath = 512;
+
 Error too_large(uint64_t limit) {
   return Error(errors::kBodyTooLarge,
                "the body is above the limit of " + std::to_string(limit) + " bytes");

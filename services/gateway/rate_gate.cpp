@@ -10,6 +10,8 @@ namespace {
 // Requests may wait for a lease, so a cache service that does not answer must not hold them long.
 constexpr std::chrono::milliseconds kLeaseTimeout{300};
 
+constexpr int64_t kMaxLeases = 1'024;  // under way
+
 using State = RateLimiter::Verdict::State;
 
 }  // namespace
@@ -40,6 +42,13 @@ RateGate::Verdict RateGate::try_once(const KeyInfo& key, const std::string& addr
 }
 
 void RateGate::carry(LeaseWish wish) {
+  // A flood of new addresses must not become a flood of leases: beyond this the process keeps to
+  // those buckets' limits by itself.
+  if (leases_.fetch_add(1, std::memory_order_relaxed) >= kMaxLeases) {
+    leases_.fetch_sub(1, std::memory_order_relaxed);
+    limiter_.failed(wish.bucket, Clock::now());
+    return;
+  }
   cache::v1::LeaseTokensRequest request;
   request.set_bucket(wish.bucket);
   request.set_per_second(wish.limits.per_second);
@@ -61,6 +70,7 @@ void RateGate::carry(LeaseWish wish) {
           core_.probe.lease_failed();
           limiter_.failed(bucket, now);
         }
+        leases_.fetch_sub(1, std::memory_order_relaxed);
         core_.calls.fetch_sub(1);
       });
 }

@@ -2,7 +2,9 @@
 // address. Carries the RateLimiter's wishes to the cache service. Thread-safe; owned by the Core.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 #include "libs/base/unique_function.hpp"
@@ -49,6 +51,7 @@ class RateGate {
 
   Core& core_;
   RateLimiter limiter_;
+  std::atomic<int64_t> leases_{0};
 };
 
 }  // namespace raymesh::gateway

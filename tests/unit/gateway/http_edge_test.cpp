@@ -38,6 +38,12 @@ class Gateway {
   ~Gateway() { app_->stop(0ms); }
 
   App& app() { return *app_; }
+  std::vector<std::string> metric_names() {
+    std::vector<std::string> ours;
+    for (const std::string& name : registry_->names())
+      if (name.starts_with("raymesh_gateway_")) ours.push_back(name);
+    return ours;
+  }
   double metric(const std::string& line) {
     const std::string text = registry_->render();
     const size_t at = text.find("\n" + line + " ");
@@ -460,6 +466,25 @@ TEST(HttpEdgeTest, ChecksReportMissingServices) {
   const auto checks = gateway.app().checks();
   ASSERT_EQ(checks.size(), 4u);
   for (const auto& check : checks) EXPECT_FALSE(check.ready().ok()) << check.name;
+}
+
+TEST(HttpEdgeTest, MetricNamesAreThese) {
+  Gateway gateway;
+  const std::vector<std::string> golden = {"raymesh_gateway_client_disconnects_total",
+                                           "raymesh_gateway_client_timeouts_total",
+                                           "raymesh_gateway_connections",
+                                           "raymesh_gateway_connections_total",
+                                           "raymesh_gateway_key_cache_total",
+                                           "raymesh_gateway_malformed_requests_total",
+                                           "raymesh_gateway_rate_buckets",
+                                           "raymesh_gateway_rate_lease_failures_total",
+                                           "raymesh_gateway_rate_limited_total",
+                                           "raymesh_gateway_received_bytes_total",
+                                           "raymesh_gateway_request_seconds",
+                                           "raymesh_gateway_requests_in_flight",
+                                           "raymesh_gateway_requests_total",
+                                           "raymesh_gateway_sent_bytes_total"};
+  EXPECT_EQ(gateway.metric_names(), golden);
 }
 
 TEST(HttpEdgeTest, HalfATlsConfigurationDoesNotStart) {
