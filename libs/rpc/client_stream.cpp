@@ -4,7 +4,6 @@
 #include "libs/rpc/frames.hpp"
 #include "libs/rpc/peer_core.hpp"
 #include "libs/rpc/slices.hpp"
-#include "libs/rpc/timers.hpp"
 
 namespace raymesh::rpc {
 
@@ -47,9 +46,6 @@ void ClientStream::OnWriteDone(bool ok) {
 void ClientStream::OnDone(const grpc::Status& status) {
   auto keep = std::move(keep_);
   owner_->stream_done(*this, status);
-  // Not destroyed on this thread: with the process's last channel go gRPC's callback threads, and
-  // they cannot join themselves (gRPC 1.51 aborts).
-  Timers::shared().at(Clock::now(), [keep = std::move(keep)] {});
 }
 
 }  // namespace raymesh::rpc

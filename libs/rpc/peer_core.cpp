@@ -20,6 +20,9 @@ uint64_t mix(uint64_t x) {
 // Longer timeouts are kept by us alone; the service has a bound of its own.
 constexpr int64_t kMaxTimeoutMs = 3'600'000;
 
+// Ending a stream of ours is a matter of milliseconds; nothing may hang on it.
+constexpr std::chrono::seconds kCloseTimeout{5};
+
 // True on a thread that runs a stream's reaction: it must not wait for streams to end.
 thread_local bool t_in_completion = false;
 
@@ -309,13 +312,15 @@ void PeerCore::close() {
     if (slot.state == State::kFree) continue;
     end(slot, Error(errors::kUnavailable, "the process is stopping"), completed);
   }
-  const auto streams = streams_;
+  auto streams = streams_;
+  endpoints_.clear();
   lock.unlock();
   run(completed);
   for (const auto& stream : streams) stream->abort();
+  streams.clear();
   if (t_in_completion) return;
   lock.lock();
-  streams_ended_.wait(lock, [this] { return streams_.empty(); });
+  streams_ended_.wait_for(lock, kCloseTimeout, [this] { return undestroyed_ == 0; });
 }
 
 }  // namespace raymesh::rpc

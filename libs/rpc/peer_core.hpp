@@ -118,6 +118,7 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   static bool usable(const ClientStream* stream);
   ClientStream* choose(uint64_t affinity);
   void place_waiting();
+  std::shared_ptr<ClientStream> make_stream(std::shared_ptr<grpc::Channel> channel);
   void connect(const EndpointPtr& endpoint);
   void reconnect_later(const EndpointPtr& endpoint);
   EndpointPtr endpoint_of(const ClientStream& stream) const;
@@ -150,6 +151,7 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   std::vector<EndpointPtr> endpoints_;
   size_t turn_ = 0;
   std::vector<std::shared_ptr<ClientStream>> streams_;  // all that have not ended
+  size_t undestroyed_ = 0;                              // streams that still exist
   DeadlineQueue deadlines_;
   Clock::time_point alarm_ = Clock::time_point::max();
   ProjectCounts projects_;

@@ -46,13 +46,28 @@ void PeerCore::set_addresses(const std::vector<std::string>& addresses) {
   for (const auto& endpoint : added) connect(endpoint);
 }
 
+std::shared_ptr<ClientStream> PeerCore::make_stream(std::shared_ptr<grpc::Channel> channel) {
+  ++undestroyed_;
+  auto* stream = new ClientStream(shared_from_this(), std::move(channel), cluster_key_);
+  // Destroyed on the timer thread, whoever lets go of it last: with the process's last channel go
+  // gRPC's callback threads, and they cannot join themselves (gRPC 1.51 aborts).
+  return std::shared_ptr<ClientStream>(stream, [self = shared_from_this()](ClientStream* s) {
+    Timers::shared().at(Clock::now(), [self, owned = std::unique_ptr<ClientStream>(s)]() mutable {
+      owned.reset();
+      Lock lock(self->mutex_);
+      --self->undestroyed_;
+      self->streams_ended_.notify_all();
+    });
+  });
+}
+
 void PeerCore::connect(const EndpointPtr& endpoint) {
   auto channel = make_channel_(endpoint->address);
-  auto stream =
-      std::make_shared<ClientStream>(shared_from_this(), std::move(channel), cluster_key_);
+  std::shared_ptr<ClientStream> stream;
   {
     Lock lock(mutex_);
     if (shutdown_ || endpoint->removed || endpoint->stream) return;
+    stream = make_stream(std::move(channel));
     endpoint->stream = stream;
     streams_.push_back(stream);
   }
@@ -209,7 +224,6 @@ void PeerCore::stream_done(ClientStream& stream, const grpc::Status& status) {
     flush_all(std::move(lock));
   }
   run(completed);
-  streams_ended_.notify_all();
 }
 
 void PeerCore::note_end(Endpoint& endpoint, const ClientStream& stream,
