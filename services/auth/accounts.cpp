@@ -208,7 +208,11 @@ void Accounts::open_session(std::shared_ptr<Login> flow, const User& user, std::
       [this, flow, token = std::move(token)](Status stored) {
         if (!stored.ok()) return flow->finish(std::move(stored).error());
         auto text = sign_access_token(d_.keys, token);
-        if (!text.ok()) return flow->finish(std::move(text).error());
+        if (!text.ok()) {
+          log::error("no token could be made",
+                     {{"project", token.project}, {"error", text.error().message}});
+          return flow->finish(std::move(text).error());
+        }
         flow->finish(LoginOutcome{token.user, *std::move(text), d_.token_life});
       });
 }

@@ -70,6 +70,10 @@ Error Database::lost(const Error& error) {
   return unavailable;
 }
 
+void Database::note(const Error& error) {
+  if (error.http_status() >= 500) log::error("a statement failed", {{"error", error.message}});
+}
+
 void Database::report(Status status) {
   std::lock_guard lock(mutex_);
   if (state_.ok() && !status.ok())

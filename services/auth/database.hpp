@@ -69,6 +69,7 @@ class Database {
       Result<T> result = statements(*session);
       if (session->is_connected()) {
         give_back(*std::move(session));
+        if (!result.ok()) note(result.error());
         return result;
       }
       // Every idle session of a server that was restarted is as dead as this one.
@@ -84,6 +85,8 @@ class Database {
   void give_back(pg::Session session);
   void drop_idle();
   Error lost(const Error& error);
+  /// Logs what is a defect, and not the caller's doing.
+  static void note(const Error& error);
   void report(Status status);
 
   const DatabaseConfig config_;

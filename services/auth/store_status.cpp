@@ -11,7 +11,11 @@ Status store_status(const pg::Answer& answer, std::string_view what) {
     return Error(errors::kInternal, std::string(what) +
                                         ": the tables of raymesh_auth are missing or too old; run "
                                         "`raymesh migrate` first");
-  return answer.status(errors::kInternal, what);
+  // Classes 25 (invalid transaction state: a standby), 53 and 57 (operator intervention, also
+  // statement_timeout).
+  const std::string_view kind = answer.sqlstate().substr(0, 2);
+  const bool cannot_serve = kind == "25" || kind == "53" || kind == "57";
+  return answer.status(cannot_serve ? errors::kUnavailable : errors::kInternal, what);
 }
 
 }  // namespace raymesh::auth

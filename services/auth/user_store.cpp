@@ -4,6 +4,7 @@
 
 #include "libs/base/encoding.hpp"
 #include "libs/pg/session.hpp"
+#include "services/auth/store_status.hpp"
 
 namespace raymesh::auth {
 namespace {
@@ -65,7 +66,7 @@ User user_of(const pg::Answer& answer) {
 }
 
 Result<std::optional<User>> one_user(const pg::Answer& answer, std::string_view what) {
-  RAYMESH_CHECK_OK(answer.status(errors::kInternal, what));
+  RAYMESH_CHECK_OK(store_status(answer, what));
   if (answer.rows() == 0) return std::optional<User>();
   return std::optional<User>(user_of(answer));
 }
@@ -74,7 +75,7 @@ Result<std::optional<User>> one_user(const pg::Answer& answer, std::string_view 
 
 Result<std::optional<ResolvedKey>> find_key(pg::Session& session, std::string_view key_sha256) {
   auto answer = session.prepared(kFindKey, {"\\x" + hex_encode(key_sha256)});
-  RAYMESH_CHECK_OK(answer.status(errors::kInternal, "look up an API key"));
+  RAYMESH_CHECK_OK(store_status(answer, "look up an API key"));
   if (answer.rows() == 0) return std::optional<ResolvedKey>();
   auto text = [&](int column) { return std::string(answer.text(0, column)); };
   return std::optional<ResolvedKey>({text(0), text(1), text(2), text(3), text(4) == "t",
@@ -84,7 +85,7 @@ Result<std::optional<ResolvedKey>> find_key(pg::Session& session, std::string_vi
 Result<bool> is_signup_role(pg::Session& session, std::string_view project_id,
                             std::string_view role) {
   auto answer = session.prepared(kIsSignupRole, {std::string(project_id), std::string(role)});
-  RAYMESH_CHECK_OK(answer.status(errors::kInternal, "look up the roles of a project"));
+  RAYMESH_CHECK_OK(store_status(answer, "look up the roles of a project"));
   return answer.rows() == 1 && answer.text(0, 0) == "t";
 }
 
@@ -95,7 +96,7 @@ Status insert_user(pg::Session& session, const NewUser& user) {
     return Error(errors::kEmailExists, "Email already registered");
   if (answer.sqlstate() == kForeignKeyViolation)
     return Error(errors::kNotFound, "there is no project " + user.project_id);
-  return answer.status(errors::kInternal, "store a user");
+  return store_status(answer, "store a user");
 }
 
 Result<std::optional<User>> find_user_by_email(pg::Session& session, std::string_view project_id,
@@ -106,12 +107,15 @@ Result<std::optional<User>> find_user_by_email(pg::Session& session, std::string
 
 Status insert_session(pg::Session& session, const NewSession& created) {
   if (!created.password_hash.empty())
-    RAYMESH_CHECK_OK(session.prepared(kStoreHash, {created.user_id, created.password_hash})
-                         .status(errors::kInternal, "store a password hash"));
-  return session
-      .prepared(kInsertSession, {created.jti, created.project_id, created.user_id,
-                                 std::to_string(created.expires_at)})
-      .status(errors::kInternal, "store a session");
+    RAYMESH_CHECK_OK(
+        store_status(session.prepared(kStoreHash, {created.user_id, created.password_hash}),
+                     "store a password hash"));
+  auto answer = session.prepared(kInsertSession, {created.jti, created.project_id, created.user_id,
+                                                  std::to_string(created.expires_at)});
+  // Deleted while the password was being checked.
+  if (answer.sqlstate() == kForeignKeyViolation)
+    return Error(errors::kInvalidCredentials, "Invalid email or password");
+  return store_status(answer, "store a session");
 }
 
 Result<std::optional<User>> find_session_user(pg::Session& session, std::string_view project_id,
@@ -123,7 +127,7 @@ Result<std::optional<User>> find_session_user(pg::Session& session, std::string_
 
 Result<size_t> delete_expired_sessions(pg::Session& session, size_t limit) {
   auto answer = session.prepared(kDeleteExpired, {std::to_string(limit)});
-  RAYMESH_CHECK_OK(answer.status(errors::kInternal, "delete expired sessions"));
+  RAYMESH_CHECK_OK(store_status(answer, "delete expired sessions"));
   return static_cast<size_t>(answer.rows());
 }
 

@@ -63,6 +63,7 @@ Status insert_user(pg::Session& session, const NewUser& user);
 Result<std::optional<User>> find_user_by_email(pg::Session& session, std::string_view project_id,
                                                std::string_view email);
 
+/// Errors: InvalidCredentials when there is no such user any more.
 Status insert_session(pg::Session& session, const NewSession& created);
 
 /// The user of a session that is alive; nullopt when it is unknown, revoked, expired, or not this

@@ -1,7 +1,9 @@
 #include "libs/base/encoding.hpp"
 #include "libs/crypto/hash.hpp"
+#include "libs/crypto/random.hpp"
 #include "services/auth/key_store.hpp"
 #include "services/auth/project_store.hpp"
+#include "services/auth/user_store.hpp"
 #include "tests/db/auth/auth_fixture.hpp"
 
 namespace raymesh::auth {
@@ -92,6 +94,35 @@ TEST_F(StoresTest, RevokingTwiceIsFineAndUnknownIdsAreNot) {
   EXPECT_TRUE(keys_.revoke(key.id).value());
   EXPECT_FALSE(keys_.revoke(key.id).value());
   EXPECT_EQ(code_of(keys_.revoke("key_nothing")), "not_found");
+}
+
+TEST_F(StoresTest, AStatementThatIsRepeatedDoesNotHappenTwice) {
+  auto service = pg::Session::connect(auth_url()).value();
+  const auto project = new_project();
+  const NewUser user{crypto::random_uuid(), project, "ada@example.org", "", "", "hash"};
+  EXPECT_EQ(code_of(insert_user(service, user)), "ok");
+  EXPECT_EQ(code_of(insert_user(service, user)), "ok");
+  const NewSession row{crypto::random_uuid(), project, user.id, 4'000'000'000, ""};
+  EXPECT_EQ(code_of(insert_session(service, row)), "ok");
+  EXPECT_EQ(code_of(insert_session(service, row)), "ok");
+  EXPECT_EQ(migrated_server().query("SELECT count(*) FROM raymesh_auth.sessions WHERE user_id = '" +
+                                    user.id + "'"),
+            "1");
+}
+
+TEST_F(StoresTest, AUserWhoWasDeletedMeanwhileGetsNoSession) {
+  auto service = pg::Session::connect(auth_url()).value();
+  EXPECT_EQ(code_of(insert_session(service, {crypto::random_uuid(), new_project(),
+                                             crypto::random_uuid(), 4'000'000'000, ""})),
+            "InvalidCredentials");
+}
+
+TEST_F(StoresTest, AServerThatMayOnlyBeReadIsUnavailable) {
+  auto service = pg::Session::connect(auth_url()).value();
+  ASSERT_TRUE(service.query("SET default_transaction_read_only = on").ok());
+  EXPECT_EQ(code_of(insert_user(service,
+                                {crypto::random_uuid(), new_project(), "a@b.org", "", "", "hash"})),
+            "unavailable");
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 #include "libs/crypto/random.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <regex>
 #include <set>
 
 #include "libs/base/encoding.hpp"
@@ -24,8 +24,9 @@ TEST(RandomTest, NeverRepeats) {
 }
 
 TEST(RandomTest, UuidsAreVersion4) {
-  const std::regex form("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}");
-  for (int i = 0; i < 100; ++i) EXPECT_TRUE(std::regex_match(random_uuid(), form));
+  const auto is_version4 =
+      testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}");
+  for (int i = 0; i < 100; ++i) EXPECT_THAT(random_uuid(), is_version4);
   EXPECT_NE(random_uuid(), random_uuid());
 }
 
