@@ -111,7 +111,6 @@ Status serve(const DevOptions& options, ServiceConfigs& configs, host::ShutdownS
               DevStores::start(folder, options, secrets, [&shutdown] { shutdown.request(); }));
   RAYMESH_CHECK_OK(
       prepare_database(stores->postgres_url(), secrets, options.project, options.api_key));
-  RAYMESH_CHECK_OK(folder.set_version());
 
   host::CommonConfig common;
   common.drain = options.drain;
@@ -122,6 +121,8 @@ Status serve(const DevOptions& options, ServiceConfigs& configs, host::ShutdownS
   DevServices services(env);
   RAYMESH_CHECK_OK(services.start(configs));
   RAYMESH_CHECK_OK(wait_until_ready(services));
+  RAYMESH_CHECK_OK(stores->wait_durable());
+  RAYMESH_CHECK_OK(folder.set_version());
   RAYMESH_TRY(auto ops, host::OpsServer::start("127.0.0.1:" + std::to_string(options.ops_port),
                                                *registry, services.checks()));
 

@@ -27,6 +27,8 @@ class DevStores {
   static Result<std::unique_ptr<DevStores>> start(DataDir& folder, const DevOptions& options,
                                                   const DevSecrets& secrets,
                                                   std::function<void()> given_up);
+  /// Until what has been made anew is on the disk.
+  Status wait_durable() { return postgres_ ? postgres_->wait_durable() : ok_status(); }
   void stop(std::chrono::milliseconds grace);
 
   /// Login of an administrator; a secret.

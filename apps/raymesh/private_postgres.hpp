@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,7 +23,7 @@ class PrivatePostgres {
     std::string programs;  // folder of initdb and postgres
     std::string password;  // of the superuser
     std::filesystem::path sockets;
-    bool throw_away = false;  // the folder goes in the end: what initdb writes needs no fsync
+    bool throw_away = false;  // the folder goes in the end: a new server's files need no fsync
     std::function<void()> given_up;
   };
 
@@ -32,6 +33,8 @@ class PrivatePostgres {
 
   /// Until it answers and the database is there.
   Status wait_ready();
+  /// Until a new server's files are on the disk. Before that nothing may be acknowledged.
+  Status wait_durable();
   void stop(std::chrono::milliseconds grace) { server_->stop(grace); }
 
   /// A libpq URL of the database, for the superuser; a secret.
@@ -41,6 +44,8 @@ class PrivatePostgres {
   PrivatePostgres() = default;
 
   Config config_;
+  std::filesystem::path complete_;  // this file says that initdb ran to its end
+  std::future<Status> synced_;
   std::unique_ptr<KeptServer> server_;
 };
 
