@@ -19,7 +19,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait_for_port(port, process, seconds=20):
+def wait_for_port(port, process, seconds=60):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
