@@ -55,7 +55,9 @@ void ConnectionPool::pump() {
   const auto now = Clock::now();
   while (!waiting_.empty()) {
     PipelineConnection* connection = choose(now);
-    if (connection == nullptr || connection->in_flight() >= limits_.grow_depth) grow(now);
+    const size_t enough =
+        waiting_.front()->is_write ? limits_.grow_depth_writes : limits_.grow_depth;
+    if (connection == nullptr || connection->in_flight() >= enough) grow(now);
     if (connection == nullptr) return;
     RequestPtr request = std::move(waiting_.front());
     waiting_.pop_front();

@@ -17,11 +17,14 @@
 namespace raymesh::pg {
 
 struct PoolLimits {
-  size_t max_connections = 4;
+  size_t max_connections = 8;
   /// Requests in flight on one connection; more wait in the pool's queue.
   size_t max_depth = 64;
   /// With so many in flight on the least busy connection, another one is opened.
   size_t grow_depth = 32;
+  /// The same when the next request is a write: one session waits for the disk at every commit,
+  /// several share the wait (group commit).
+  size_t grow_depth_writes = 2;
   /// An oldest request this old is slow: nothing more is put behind it.
   std::chrono::milliseconds slow_after{4};
   /// Reads behind a slow request this old are run again elsewhere.

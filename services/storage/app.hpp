@@ -20,7 +20,7 @@ struct Config {
   std::string project_role_secret;        // all projects' passwords come from it
   int64_t pg_threads = 1;
   int64_t max_connections = 64;
-  int64_t connections_per_project = 4;
+  int64_t connections_per_project = 8;
   std::chrono::milliseconds statement_timeout{10'000};
   std::chrono::milliseconds lock_timeout{5'000};
   std::chrono::milliseconds connection_wait{5'000};

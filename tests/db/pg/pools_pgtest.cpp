@@ -99,7 +99,9 @@ TEST_F(PoolsTest, AnswersOutcomeUnknownForTheWriteThatWasRunning) {
 }
 
 TEST_F(PoolsTest, LosesNoAcknowledgedWriteWhenKilledUnderLoad) {
-  PoolHarness pools(login, connections(3));
+  auto config = connections(3);
+  config.pool.max_wait = seconds(60);  // the disk may be slow
+  PoolHarness pools(login, config);
   std::vector<std::future<Answer>> writes;
   for (int round = 0; round < 20; ++round) {
     for (int i = 0; i < 100; ++i) {
