@@ -20,7 +20,8 @@ struct ChannelState {
 
   // Weak: the channel holds its actor. Invariant: alive while there are members, who hold it.
   std::weak_ptr<Channel> channel;
-  ChannelOutlets* outlets = nullptr;
+  // Before the log, whose segments count in it.
+  std::shared_ptr<ChannelOutlets> outlets;
   std::unique_ptr<ChannelMembers> members;
   std::unique_ptr<ChannelLog> log;
   bool trim_armed = false;
@@ -59,12 +60,13 @@ struct ChannelState {
 using Self = ChannelActor::stateful_pointer<ChannelState>;
 
 ChannelActor::behavior_type behave(Self self, std::weak_ptr<Channel> channel,
-                                   const std::string& name, ChannelOutlets* outlets) {
+                                   const std::string& name,
+                                   std::shared_ptr<ChannelOutlets> outlets) {
   ChannelState& state = self->state;
-  state.outlets = outlets;
   state.members = std::make_unique<ChannelMembers>(outlets->shards.size());
   state.log = std::make_unique<ChannelLog>(name, outlets->memory);
   state.channel = std::move(channel);
+  state.outlets = std::move(outlets);
   return {
       [self](const Join& m) { self->state.join(m.member); },
       [self](const Leave& m) { self->state.members->remove(m.connection); },
@@ -91,9 +93,10 @@ void enqueue(const Channel& channel, Message message) {
 }  // namespace
 
 caf::actor spawn_channel_actor(caf::actor_system& system, const ChannelPtr& channel,
-                               ChannelOutlets& outlets, std::function<void()> on_failed) {
+                               std::shared_ptr<ChannelOutlets> outlets,
+                               std::function<void()> on_failed) {
   auto handle = caf::actor_cast<caf::actor>(system.spawn<caf::lazy_init>(
-      behave, std::weak_ptr<Channel>(channel), channel->name(), &outlets));
+      behave, std::weak_ptr<Channel>(channel), channel->name(), std::move(outlets)));
   handle->attach_functor([on_failed = std::move(on_failed)](const caf::error& reason) {
     if (reason && reason != caf::exit_reason::user_shutdown) on_failed();
   });

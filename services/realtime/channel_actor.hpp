@@ -49,16 +49,21 @@ using ChannelActor =
     caf::typed_actor<caf::reacts_to<Join>, caf::reacts_to<Leave>, caf::reacts_to<Publish>,
                      caf::reacts_to<ReadPresence>, caf::reacts_to<Trim>, caf::reacts_to<Retire>>;
 
-/// Where a node's channels hand over. Outlives the actors.
+/// Where a node's channels hand over. Shared with the actors, which may end after the node.
 struct ChannelOutlets {
-  std::vector<ShardInbox*> shards;
-  SegmentMemory memory;
+  explicit ChannelOutlets(size_t shard_count) {
+    for (size_t i = 0; i < shard_count; ++i) shards.push_back(std::make_unique<ShardInbox>());
+  }
+
+  SegmentMemory memory;  // before the inboxes, which may hold spans
+  std::vector<std::unique_ptr<ShardInbox>> shards;
 };
 
 /// Starts it; it runs when its first message comes. `on_failed` is called on its last thread when
 /// it dies of an error.
 caf::actor spawn_channel_actor(caf::actor_system& system, const ChannelPtr& channel,
-                               ChannelOutlets& outlets, std::function<void()> on_failed);
+                               std::shared_ptr<ChannelOutlets> outlets,
+                               std::function<void()> on_failed);
 
 /// Sends to the channel's actor, from any thread.
 void tell(const Channel& channel, Join message);

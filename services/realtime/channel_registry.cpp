@@ -5,10 +5,10 @@
 
 namespace raymesh::realtime {
 
-ChannelRegistry::ChannelRegistry(caf::actor_system& actors, ChannelOutlets& outlets,
+ChannelRegistry::ChannelRegistry(caf::actor_system& actors, std::shared_ptr<ChannelOutlets> outlets,
                                  size_t max_channels, OnFailed on_failed)
     : actors_(actors),
-      outlets_(outlets),
+      outlets_(std::move(outlets)),
       max_channels_(max_channels),
       on_failed_(std::move(on_failed)) {}
 
@@ -28,7 +28,7 @@ ChannelPtr ChannelRegistry::pin(const std::string& project, const std::string& n
   auto it = channels_.find(k);
   if (it == channels_.end()) {
     if (channels_.size() >= max_channels_) return nullptr;
-    auto channel = std::make_shared<Channel>(project, name, outlets_.shards.size());
+    auto channel = std::make_shared<Channel>(project, name, outlets_->shards.size());
     channel->actor_ =
         spawn_channel_actor(actors_, channel, outlets_,
                             [this, weak = std::weak_ptr<Channel>(channel)] { failed(weak); });

@@ -27,8 +27,8 @@ class ChannelRegistry {
   /// `on_failed` runs when a channel's actor has died of an error, on its last thread.
   using OnFailed = std::function<void(const ChannelPtr&)>;
 
-  ChannelRegistry(caf::actor_system& actors, ChannelOutlets& outlets, size_t max_channels,
-                  OnFailed on_failed);
+  ChannelRegistry(caf::actor_system& actors, std::shared_ptr<ChannelOutlets> outlets,
+                  size_t max_channels, OnFailed on_failed);
   /// Retires what is left.
   ~ChannelRegistry();
 
@@ -45,7 +45,7 @@ class ChannelRegistry {
   void failed(const std::weak_ptr<Channel>& channel);
 
   caf::actor_system& actors_;
-  ChannelOutlets& outlets_;
+  std::shared_ptr<ChannelOutlets> outlets_;
   const size_t max_channels_;
   OnFailed on_failed_;
   mutable std::mutex mutex_;

@@ -50,7 +50,7 @@ struct NodeContext {
   /// Handed to the shards and not yet sent, all shards together.
   size_t queued_bytes() const {
     size_t queued = 0;
-    for (const ShardInbox* inbox : outlets.shards) queued += inbox->queued_bytes();
+    for (const auto& inbox : outlets.shards) queued += inbox->queued_bytes();
     return queued;
   }
   /// Too much is waiting to be sent: publishers are not read, calls are refused.

@@ -18,15 +18,6 @@ constexpr int kBacklog = 4'096;
 // and so how fast they come back to the others.
 constexpr size_t kClosesPerSecond = 2'000;
 
-ChannelOutlets& fill(ChannelOutlets& outlets, std::vector<std::unique_ptr<ShardInbox>>& inboxes,
-                     size_t shards) {
-  for (size_t i = 0; i < shards; ++i) {
-    inboxes.push_back(std::make_unique<ShardInbox>());
-    outlets.shards.push_back(inboxes.back().get());
-  }
-  return outlets;
-}
-
 size_t shard_count(size_t threads) {
   if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
   return std::min(threads, ConnectionId::kMaxShards);
@@ -38,14 +29,14 @@ RealtimeNode::RealtimeNode(NodeConfig config, const RealtimeTokens& tokens,
                            caf::actor_system& actors, metrics::Registry& metrics)
     : config_(std::move(config)),
       probe_(metrics),
+      outlets_(std::make_shared<ChannelOutlets>(shard_count(config_.threads))),
       broker_(std::make_unique<MemoryBroker>()),
-      channels_(actors, fill(outlets_, inboxes_, shard_count(config_.threads)),
-                config_.limits.max_channels,
+      channels_(actors, outlets_, config_.limits.max_channels,
                 [this](const ChannelPtr& channel) { close_channel(channel); }),
       context_{.limits = config_.limits,
                .tokens = tokens,
                .channels = channels_,
-               .outlets = outlets_,
+               .outlets = *outlets_,
                .broker = *broker_,
                .probe = probe_,
                .tls = config_.tls.get(),
@@ -55,7 +46,7 @@ RealtimeNode::RealtimeNode(NodeConfig config, const RealtimeTokens& tokens,
       {.connections = [this] { return static_cast<double>(connections()); },
        .channels = [this] { return static_cast<double>(channels()); },
        .queued_bytes = [this] { return static_cast<double>(context_.queued_bytes()); },
-       .frame_memory_bytes = [this] { return static_cast<double>(outlets_.memory.bytes()); }});
+       .frame_memory_bytes = [this] { return static_cast<double>(outlets_->memory.bytes()); }});
 }
 
 Result<std::unique_ptr<RealtimeNode>> RealtimeNode::start(NodeConfig config,
@@ -64,12 +55,13 @@ Result<std::unique_ptr<RealtimeNode>> RealtimeNode::start(NodeConfig config,
                                                           metrics::Registry& metrics) {
   std::unique_ptr<RealtimeNode> node(new RealtimeNode(std::move(config), tokens, actors, metrics));
   RAYMESH_CHECK_OK(node->listen());
-  for (size_t i = 0; i < node->inboxes_.size(); ++i) {
-    node->shards_.push_back(std::make_unique<Shard>(i, node->context_, *node->inboxes_[i]));
+  for (size_t i = 0; i < node->outlets_->shards.size(); ++i) {
+    node->shards_.push_back(std::make_unique<Shard>(i, node->context_, *node->outlets_->shards[i]));
     node->shards_.back()->start();
   }
-  node->inboxes_[0]->post(Command([fd = node->listen_fd_, all = node->outlets_.shards](
-                                      Shard& shard) { shard.accept_from(fd, all); }));
+  std::vector<ShardInbox*> all;
+  for (auto& inbox : node->outlets_->shards) all.push_back(inbox.get());
+  all[0]->post(Command([fd = node->listen_fd_, all](Shard& shard) { shard.accept_from(fd, all); }));
   node->listen_fd_ = -1;  // the shard's now
   return node;
 }
@@ -119,17 +111,17 @@ void RealtimeNode::presence(const std::string& project, const std::string& chann
 }
 
 void RealtimeNode::close_channel(const ChannelPtr& channel) {
-  for (auto& inbox : inboxes_)
+  for (auto& inbox : outlets_->shards)
     inbox->post(
         Command([channel](Shard& shard) { shard.close_channel(*channel, close::kInternalError); }));
 }
 
 void RealtimeNode::stop(std::chrono::milliseconds grace) {
   const auto deadline = std::chrono::steady_clock::now() + grace;
-  inboxes_[0]->post(Command([](Shard& shard) { shard.stop_accepting(); }));
+  outlets_->shards[0]->post(Command([](Shard& shard) { shard.stop_accepting(); }));
   const auto wanted = std::chrono::milliseconds(1'000 * connections() / kClosesPerSecond);
   const auto window = std::min(wanted, grace * 6 / 10);
-  for (auto& inbox : inboxes_)
+  for (auto& inbox : outlets_->shards)
     inbox->post(Command([window](Shard& shard) { shard.drain(window, window); }));
   while (connections() > 0 && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));

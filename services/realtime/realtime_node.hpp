@@ -53,8 +53,7 @@ class RealtimeNode {
 
   NodeConfig config_;
   Probe probe_;
-  std::vector<std::unique_ptr<ShardInbox>> inboxes_;
-  ChannelOutlets outlets_;
+  std::shared_ptr<ChannelOutlets> outlets_;
   std::unique_ptr<Broker> broker_;
   ChannelRegistry channels_;
   NodeContext context_;

@@ -15,12 +15,8 @@ namespace {
 
 class ChannelActorTest : public ::testing::Test {
  protected:
-  ChannelActorTest() : registry_(actors_.get(), fill(), 100, [](const ChannelPtr&) {}) {}
+  ChannelActorTest() : registry_(actors_.get(), outlets_, 100, [](const ChannelPtr&) {}) {}
 
-  ChannelOutlets& fill() {
-    outlets_.shards = {&inboxes_[0], &inboxes_[1]};
-    return outlets_;
-  }
   static MemberPtr member(size_t shard, uint32_t slot) {
     auto m = std::make_shared<Member>();
     m->connection = ConnectionId::make(shard, slot, 1);
@@ -35,13 +31,12 @@ class ChannelActorTest : public ::testing::Test {
   }
   std::vector<InboxItem> taken(size_t shard) {
     std::vector<InboxItem> items;
-    inboxes_[shard].take(items);
+    outlets_->shards[shard]->take(items);
     return items;
   }
 
   actor::System actors_{2};
-  ShardInbox inboxes_[2];
-  ChannelOutlets outlets_;
+  std::shared_ptr<ChannelOutlets> outlets_ = std::make_shared<ChannelOutlets>(2);
   ChannelRegistry registry_;
   MemoryBroker broker_;
 };
@@ -78,7 +73,7 @@ TEST_F(ChannelActorTest, HandsABatchToTheShardsThatHaveMembers) {
   ASSERT_EQ(items.size(), 1u);
   const auto& delivery = std::get<Delivery>(items[0]);
   EXPECT_EQ(delivery.messages, 2u);
-  EXPECT_EQ(inboxes_[1].queued_bytes(), delivery.span.size());
+  EXPECT_EQ(outlets_->shards[1]->queued_bytes(), delivery.span.size());
   registry_.unpin(channel);
   unit.run();
 }
