@@ -144,10 +144,10 @@ TEST_F(PoolsTest, ASlowStatementHoldsUpNobody) {
 
 TEST_F(PoolsTest, RefusesWhoWaitedTooLong) {
   auto config = connections(1);
-  config.pool.max_wait = milliseconds(100);
+  config.pool.max_wait = milliseconds(300);
   PoolHarness pools(login, config);
-  pools.run("SELECT 1");
-  auto slow = pools.submit("SELECT pg_sleep(1.5), 'hog'");
+  PoolHarness::wait_until([&] { return pools.run("SELECT 1").done(); });
+  auto slow = pools.submit("SELECT pg_sleep(3), 'hog'");
   PoolHarness::wait_until([] { return is_running("hog"); });
   Answer late = pools.run("SELECT 1");
   EXPECT_EQ(late.code(), "overloaded");
@@ -197,13 +197,15 @@ TEST_F(PoolsTest, SharesTheBudgetAmongProjects) {
 TEST_F(PoolsTest, RefusesWhenTheBudgetIsUsedUp) {
   pg::ProjectPoolsConfig config = connections(1);
   config.max_connections = 1;
-  config.pool.max_wait = milliseconds(100);
+  config.pool.max_wait = milliseconds(300);
   PoolHarness pools(login, config);
-  auto slow = pools.submit("SELECT pg_sleep(1), 'budget'", {}, false, false, "a");
+  auto run = [&](const char* key) { return pools.submit("SELECT 1", {}, false, false, key).get(); };
+  PoolHarness::wait_until([&] { return run("a").done(); });
+  auto slow = pools.submit("SELECT pg_sleep(3), 'budget'", {}, false, false, "a");
   PoolHarness::wait_until([] { return is_running("budget"); });
-  EXPECT_EQ(pools.submit("SELECT 1", {}, false, false, "b").get().code(), "overloaded");
+  EXPECT_EQ(run("b").code(), "overloaded");
   EXPECT_TRUE(slow.get().done());
-  EXPECT_TRUE(pools.submit("SELECT 1", {}, false, false, "b").get().done());
+  PoolHarness::wait_until([&] { return run("b").done(); });
 }
 
 TEST_F(PoolsTest, ReplacesWornConnections) {
