@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <future>
+#include <optional>
 
 #include "libs/net/endpoint.hpp"
 #include "libs/telemetry/log.hpp"
@@ -32,11 +33,13 @@ constexpr std::chrono::seconds kExhaustedLogInterval{5};
 }  // namespace
 
 struct Listener::Acceptor {
-  Acceptor(State* s, size_t t, asio::io_context& io) : state(s), thread(t), socket(io), timer(io) {}
+  Acceptor(State* s, size_t t, asio::io_context& io)
+      : state(s), thread(t), socket(std::in_place, io), timer(std::in_place, io) {}
   State* state;
   size_t thread;
-  tcp::acceptor socket;
-  asio::steady_timer timer;
+  // Gone after close(): the listener itself may live longer than the threads' io_contexts.
+  std::optional<tcp::acceptor> socket;
+  std::optional<asio::steady_timer> timer;
   // True while it waits for a connection to end; whoever turns it to false resumes it.
   std::atomic<bool> at_limit{false};
   double tokens = 1;
@@ -86,19 +89,19 @@ Result<std::shared_ptr<Listener>> Listener::open(IoThreads& threads, ListenerCon
                                              state.config.address + ": " + ec.message());
     };
     using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
-    if (a->socket.open(endpoint.protocol(), ec); ec) return failed("open a socket for");
+    if (a->socket->open(endpoint.protocol(), ec); ec) return failed("open a socket for");
     // Another process of the same user could share a SO_REUSEPORT port by accident, so the first
     // bind is made without it and sets it only for our own other threads.
-    if (a->socket.set_option(tcp::acceptor::reuse_address(true), ec); ec) return failed("prepare");
+    if (a->socket->set_option(tcp::acceptor::reuse_address(true), ec); ec) return failed("prepare");
     if (i == 0) {
-      if (a->socket.bind(endpoint, ec); ec) return failed("bind");
-      endpoint.port(a->socket.local_endpoint().port());
+      if (a->socket->bind(endpoint, ec); ec) return failed("bind");
+      endpoint.port(a->socket->local_endpoint().port());
     }
-    if (a->socket.set_option(ReusePort(true), ec); ec) return failed("share");
-    if (i != 0) a->socket.bind(endpoint, ec);
+    if (a->socket->set_option(ReusePort(true), ec); ec) return failed("share");
+    if (i != 0) a->socket->bind(endpoint, ec);
     if (ec) return failed("bind");
-    if (a->socket.listen(state.config.backlog, ec); ec) return failed("listen on");
-    a->socket.non_blocking(true, ec);
+    if (a->socket->listen(state.config.backlog, ec); ec) return failed("listen on");
+    a->socket->non_blocking(true, ec);
     state.acceptors.push_back(std::move(a));
   }
   listener->port_ = endpoint.port();
@@ -117,9 +120,8 @@ void Listener::close() {
     std::future<void> closed = done.get_future();
     state_->threads.post(a->thread, [&acceptor = *a, done = std::move(done)]() mutable {
       acceptor.closed = true;
-      boost::system::error_code ec;
-      acceptor.socket.close(ec);
-      acceptor.timer.cancel();
+      acceptor.socket.reset();
+      acceptor.timer.reset();
       done.set_value();
     });
     closed.wait();  // also ends when a stopped thread destroys the task unrun
@@ -138,15 +140,15 @@ void Listener::connection_closed() {
 
 void Listener::wait(Acceptor& a) {
   if (a.closed) return;
-  a.socket.async_wait(tcp::acceptor::wait_read,
-                      [self = a.state->self->shared_from_this(), &a](boost::system::error_code ec) {
-                        if (!ec) accept_ready(a);
-                      });
+  a.socket->async_wait(tcp::acceptor::wait_read, [self = a.state->self->shared_from_this(),
+                                                  &a](boost::system::error_code ec) {
+    if (!ec) accept_ready(a);
+  });
 }
 
 void Listener::pause(Acceptor& a, std::chrono::milliseconds duration) {
-  a.timer.expires_after(duration);
-  a.timer.async_wait([self = a.state->self->shared_from_this(), &a](boost::system::error_code ec) {
+  a.timer->expires_after(duration);
+  a.timer->async_wait([self = a.state->self->shared_from_this(), &a](boost::system::error_code ec) {
     if (!ec) wait(a);
   });
 }
@@ -176,7 +178,7 @@ void Listener::accept_ready(Acceptor& a) {
     }
     sockaddr_storage address{};
     socklen_t length = sizeof address;
-    const int fd = ::accept4(a.socket.native_handle(), reinterpret_cast<sockaddr*>(&address),
+    const int fd = ::accept4(a.socket->native_handle(), reinterpret_cast<sockaddr*>(&address),
                              &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       const int error = errno;
