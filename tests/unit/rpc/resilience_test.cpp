@@ -69,7 +69,10 @@ TEST(ResilienceTest, AServiceThatWasDownForLongIsUsedAgain) {
   while (Clock::now() - down_since < seconds(3)) {
     auto refused = echo(*peer, "?", {.timeout = seconds(10)});
     ASSERT_FALSE(refused.ok());
-    EXPECT_TRUE(refused.error().is(errors::kUnavailable)) << refused.error().message;
+    // The first one may have been sent before the end was noticed.
+    EXPECT_TRUE(refused.error().is(errors::kUnavailable) ||
+                refused.error().is(errors::kOutcomeUnknown))
+        << refused.error().message;
     EXPECT_GT(refused.error().retry_after.count(), 0);
   }
   ServerProcess again(address);
