@@ -4,10 +4,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "libs/base/lru_cache.hpp"
 
@@ -24,9 +26,15 @@ struct KeyInfo {
   std::string project_name;
   std::string key_id;
   std::string role;
-  std::map<std::string, bool> capabilities;
+  std::map<std::string, bool, std::less<>> capabilities;
   bool development = false;  // the well-known key: loopback Origin and Host only
   std::optional<RateLimitSpec> rate_limit;
+
+  /// What auth did not name is not allowed.
+  bool may(std::string_view capability) const {
+    auto it = capabilities.find(capability);
+    return it != capabilities.end() && it->second;
+  }
 };
 using KeyInfoPtr = std::shared_ptr<const KeyInfo>;
 

@@ -100,6 +100,7 @@ std::span<const Route> db_routes() {
        .method = "POST",
        .path = "/api/v1/db/migrate",
        .body = BodyLimit::kMigration,
+       .capability = "migrate",
        .handle = migrate},
   };
   return routes;

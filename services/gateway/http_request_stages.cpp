@@ -205,6 +205,10 @@ bool HttpSession::pass_gate(Exchange& ex) {
     if (!match.allowed.empty()) return answer([&] { ex.fail_method(match.allowed); });
     return fail(Error(errors::kUnknownEndpoint, "Unknown endpoint"));
   }
+  const std::string_view capability = match.route->capability;
+  if (!capability.empty() && (!ex.key_ || !ex.key_->may(capability)))
+    return fail(Error(errors::kPermissionDenied, "this API key's role lacks the capability \"" +
+                                                     std::string(capability) + '"'));
   ex.route_ = match.route;
   ex.rest_ = match.rest;
   const Config& config = core().config;

@@ -23,6 +23,8 @@ struct Route {
   bool open = false;
   std::string_view suffix = {};  // with `open`: how the path must end
   BodyLimit body = BodyLimit::kSmall;
+  /// The key's capability (docs/capabilities.md) that it needs; empty: every key may.
+  std::string_view capability = {};
   void (*handle)(Exchange&) = nullptr;
 };
 

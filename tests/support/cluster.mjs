@@ -95,13 +95,14 @@ class SeparateCluster extends Cluster {
     this.postgres.sql(`CREATE DATABASE ${this.postgres.database}`, 'postgres');
 
     const passwords = { auth: secret(), storage: secret(), project: secret() };
-    const admin = ['--postgres-url-file', file('admin-url', this.postgres.url())];
+    const admin = (this.admin = ['--postgres-url-file', file('admin-url', this.postgres.url())]);
     const projectSecret = file('project-secret', passwords.project);
     this.raymesh('migrate', ...admin, '--auth-password-file', file('auth-password', passwords.auth), '--storage-password-file', file('storage-password', passwords.storage));
     const keyOf = (project) => {
       this.raymesh('project', 'create', project, ...admin, '--project-role-secret-file', projectSecret);
       return JSON.parse(this.raymesh('key', 'create', '--project', project, '--json', ...admin)).key;
     };
+    this.createKey = (...options) => JSON.parse(this.raymesh('key', 'create', '--project', kProject, '--json', ...options, ...admin));
     this.apiKey = keyOf(kProject);
     this.otherApiKey = keyOf(kOtherProject);
     this.schema = `p_${kProject}`;
@@ -141,6 +142,7 @@ realtime:
   public-url: ${this.realtimeUrl}
   token-keys-file: ${file('realtime-token-keys', `r1:${secret()}`)}
   max-connections: 15000
+  publish-rate: 1000000
 gateway:
   listen: 127.0.0.1:${gatewayPort}
   auth-peers: ${this.grpc.auth}
