@@ -89,7 +89,12 @@ void PeerCore::reconnect_later(const EndpointPtr& endpoint) {
   Timers::shared().at(Clock::now() + endpoint->backoff.next(), [weak = weak_from_this(), endpoint] {
     auto self = weak.lock();
     if (!self) return;
-    self->probe_.reconnect();
+    {
+      // Under the lock, because the metrics may be gone as soon as close() has returned.
+      Lock lock(self->mutex_);
+      if (self->shutdown_) return;
+      self->probe_.reconnect();
+    }
     self->connect(endpoint);
   });
 }

@@ -214,7 +214,7 @@ TEST_F(NodeTest, PingsAndEndsWhoeverDoesNotAnswer) {
   quiet.answer_pings = false;
   std::thread lively([client = connect({"r"})]() mutable {
     EXPECT_EQ(client.receive_text(), message("r", "1"));
-    EXPECT_GE(client.pings, 2);
+    EXPECT_GE(client.pings, 1);
   });
   EXPECT_EQ(quiet.receive_close(), -1);  // cut, not closed: nobody is there to read a close frame
   EXPECT_GE(quiet.pings, 1);
