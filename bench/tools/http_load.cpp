@@ -230,12 +230,18 @@ class HttpLoad {
   bool take_reply(Connection& c) {
     const size_t head_end = c.in.find("\r\n\r\n");
     if (head_end == std::string::npos) return true;
-    const size_t length_at = find_header(c.in, "content-length:", head_end);
-    if (length_at == std::string::npos)
-      fail("a reply without Content-Length: " + c.in.substr(0, head_end));
-    const size_t length = std::strtoull(c.in.c_str() + length_at, nullptr, 10);
-    if (c.in.size() < head_end + 4 + length) return true;
-    const std::string_view body(c.in.data() + head_end + 4, length);
+    std::string chunks;
+    std::string_view body;
+    if (const size_t at = find_header(c.in, "content-length:", head_end); at != std::string::npos) {
+      const size_t length = std::strtoull(c.in.c_str() + at, nullptr, 10);
+      if (c.in.size() < head_end + 4 + length) return true;
+      body = std::string_view(c.in).substr(head_end + 4, length);
+    } else if (find_header(c.in, "transfer-encoding:", head_end) != std::string::npos) {
+      if (!join_chunks(std::string_view(c.in).substr(head_end + 4), chunks)) return true;
+      body = chunks;
+    } else {
+      fail("a reply without a length: " + c.in.substr(0, head_end));
+    }
     latency.record(now_ns() - c.due);
     ++replies;
     if (c.in.compare(9, 3, "200") != 0) {
@@ -250,6 +256,19 @@ class HttpLoad {
     else
       send_request(c, now_ns());
     return true;
+  }
+
+  // RFC 9112 section 7.1, without trailers. False: more has to come.
+  static bool join_chunks(std::string_view in, std::string& body) {
+    for (;;) {
+      const size_t line = in.find("\r\n");
+      if (line == std::string_view::npos) return false;
+      const size_t length = std::strtoull(std::string(in.substr(0, line)).c_str(), nullptr, 16);
+      if (in.size() < line + 2 + length + 2) return false;
+      if (length == 0) return true;
+      body += in.substr(line + 2, length);
+      in.remove_prefix(line + 2 + length + 2);
+    }
   }
 
   static size_t find_header(const std::string& in, std::string_view name, size_t end) {
