@@ -54,12 +54,15 @@ class PoolsTest : public ::testing::Test {
     return config;
   }
 
-  static bool is_running(const std::string& pattern) {
+  static bool is_running(const std::string& pattern, const std::string& for_at_least = "0 ms") {
     return server().query(
                "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> "
                "pg_backend_pid() AND query LIKE '%" +
-               pattern + "%'") != "0";
+               pattern + "%' AND clock_timestamp() - query_start >= interval '" + for_at_least +
+               "'") != "0";
   }
+  // So long that the pool has seen it to be slow and puts nothing behind it.
+  static bool is_slow(const std::string& pattern) { return is_running(pattern, "100 ms"); }
   static void terminate_tenants() {
     server().execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tenant'");
@@ -148,7 +151,7 @@ TEST_F(PoolsTest, RefusesWhoWaitedTooLong) {
   PoolHarness pools(login, config);
   PoolHarness::wait_until([&] { return pools.run("SELECT 1").done(); });
   auto slow = pools.submit("SELECT pg_sleep(3), 'hog'");
-  PoolHarness::wait_until([] { return is_running("hog"); });
+  PoolHarness::wait_until([] { return is_slow("hog"); });
   Answer late = pools.run("SELECT 1");
   EXPECT_EQ(late.code(), "overloaded");
   EXPECT_GT(late.outcome.error.retry_after.count(), 0);
@@ -202,7 +205,7 @@ TEST_F(PoolsTest, RefusesWhenTheBudgetIsUsedUp) {
   auto run = [&](const char* key) { return pools.submit("SELECT 1", {}, false, false, key).get(); };
   PoolHarness::wait_until([&] { return run("a").done(); });
   auto slow = pools.submit("SELECT pg_sleep(3), 'budget'", {}, false, false, "a");
-  PoolHarness::wait_until([] { return is_running("budget"); });
+  PoolHarness::wait_until([] { return is_slow("budget"); });
   EXPECT_EQ(run("b").code(), "overloaded");
   EXPECT_TRUE(slow.get().done());
   PoolHarness::wait_until([&] { return run("b").done(); });
