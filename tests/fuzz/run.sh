@@ -1,34 +1,35 @@
 #!/usr/bin/env bash
-# Builds every fuzz target and runs each for a while (default 10 s, FUZZ_SECONDS=n for more). What it
-# finds is kept in build/fuzz/corpus; a crash stops the run and names the file that makes it happen.
-# Arguments are names of targets; none means all.
+# Builds the fuzz targets (clang, in build/fuzz) and runs each for FUZZ_SECONDS (10), FUZZ_JOBS (as
+# many as cores) at a time. What it finds is kept in build/fuzz/corpus, and the next run starts from
+# it. A crash names the file that makes it happen. Arguments are names of targets; none means all.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-seconds=${FUZZ_SECONDS:-10}
+export seconds=${FUZZ_SECONDS:-10}
 jobs=${FUZZ_JOBS:-$(nproc)}
 
-cmake --preset fuzz >build-fuzz.log 2>&1 || { cat build-fuzz.log; exit 1; }
-rm -f build-fuzz.log
 names=("$@")
 if [ ${#names[@]} -eq 0 ]; then
-  cmake --build --preset fuzz --target fuzz_targets -j "$jobs"
-else
-  cmake --build --preset fuzz --target "${names[@]/%/_fuzz}" -j "$jobs"
+  for source in tests/fuzz/*_fuzz.cpp; do names+=("$(basename "$source" _fuzz.cpp)"); done
 fi
 
-if [ ${#names[@]} -eq 0 ]; then
-  for program in build/fuzz/fuzz/*_fuzz; do names+=("$(basename "$program" _fuzz)"); done
-fi
-for name in "${names[@]}"; do
-  found=build/fuzz/corpus/$name
+mkdir -p build
+cmake --preset fuzz > build/fuzz.log 2>&1 || { cat build/fuzz.log >&2; exit 1; }
+cmake --build --preset fuzz --target "${names[@]/%/_fuzz}" -j "$jobs"
+
+run_target() {
+  local name=$1 found=build/fuzz/corpus/$1 log=build/fuzz/$1.log units
   mkdir -p "$found"
-  echo "fuzz: $name for $seconds s"
   if ! "build/fuzz/fuzz/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 \
       -print_final_stats=1 -verbosity=0 -artifact_prefix="build/fuzz/$name-" \
-      "$found" "tests/fuzz/corpus/$name" >"build/fuzz/$name.log" 2>&1; then
-    tail -n 40 "build/fuzz/$name.log"
-    echo "fuzz: $name failed; the input is in build/fuzz/$name-*" >&2
-    exit 1
+      "$found" "tests/fuzz/corpus/$name" > "$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    echo "fuzz: $name failed; the input is in build/fuzz/$name-*, all it said in $log" >&2
+    return 1
   fi
-  grep -h number_of_executed_units "build/fuzz/$name.log" || true
-done
+  units=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+  echo "fuzz: $name withstood $units inputs in $seconds s"
+}
+export -f run_target
+
+# The others still run when one fails; xargs then ends with 123.
+printf '%s\n' "${names[@]}" | xargs -P "$jobs" -I '{}' bash -euo pipefail -c 'run_target {}'
