@@ -34,9 +34,12 @@ struct Addresses {
   std::string ops_url;
 };
 
-// A browser or curl on this machine can use it, whatever the ports are bound to.
+// A browser or curl on this machine can use it, whatever the ports are bound to and whether or not
+// it has IPv6.
 std::string reachable(const std::string& listen) {
-  return listen.empty() || listen == "0.0.0.0" || listen == "::" ? "127.0.0.1" : listen;
+  const bool includes_it =
+      listen.empty() || listen == "localhost" || listen == "0.0.0.0" || listen == "::";
+  return includes_it ? "127.0.0.1" : listen;
 }
 
 std::string ready_json(const DevOptions& options, const Addresses& at, const DataDir& folder) {

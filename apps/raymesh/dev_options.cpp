@@ -14,7 +14,8 @@ void DevOptions::declare(config::Options& options) {
       .integer("ops-port", &ops_port, 0, 65'535,
                "/metrics, /healthz and /readyz, always on 127.0.0.1; 0 for any free one")
       .text("listen", &listen,
-            "address of the public ports; other than loopback needs an --api-key of your own")
+            "address of the public ports; localhost is 127.0.0.1 and, where there is IPv6, ::1; "
+            "other than loopback needs an --api-key of your own")
       .text("api-key", &api_key, "key of the project, dc_ and what you like; made when missing")
       .text("project", &project, "the project that the key opens; made when missing")
       .text("data-dir", &data_dir, "where everything is kept; made when missing")

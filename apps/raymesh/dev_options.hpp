@@ -17,7 +17,7 @@ inline constexpr const char* kWellKnownKey = "dc_local_dev";
 struct DevOptions {
   std::string data_dir = ".raymesh";
   bool ephemeral = false;
-  std::string listen = "127.0.0.1";
+  std::string listen = "localhost";
   int64_t port = 4000;
   int64_t realtime_port = 4004;
   int64_t ops_port = 9100;

@@ -21,7 +21,8 @@ bool equals_lower(std::string_view text, std::string_view lower) {
 
 }  // namespace
 
-Result<boost::asio::ip::tcp::endpoint> parse_endpoint(std::string_view text) {
+Result<std::vector<boost::asio::ip::tcp::endpoint>> parse_endpoints(std::string_view text) {
+  using boost::asio::ip::tcp;
   auto refuse = [&](const char* why) {
     return Error(errors::kInvalidRequest,
                  "\"" + std::string(text) + "\" is not an address to listen on: " + why);
@@ -37,11 +38,13 @@ Result<boost::asio::ip::tcp::endpoint> parse_endpoint(std::string_view text) {
     return refuse("write an IPv6 address in brackets");
   }
   if (host.empty() || host == "*") host = "0.0.0.0";
-  if (host == "localhost") host = "127.0.0.1";
+  if (host == "localhost")
+    return std::vector<tcp::endpoint>{{boost::asio::ip::address_v4::loopback(), port},
+                                      {boost::asio::ip::address_v6::loopback(), port}};
   boost::system::error_code ec;
   auto address = boost::asio::ip::make_address(std::string(host), ec);
   if (ec) return refuse("the host is not an IP address");
-  return boost::asio::ip::tcp::endpoint(address, port);
+  return std::vector<tcp::endpoint>{{address, port}};
 }
 
 bool is_loopback_authority(std::string_view authority) {

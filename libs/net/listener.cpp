@@ -12,7 +12,6 @@
 #include <future>
 #include <optional>
 
-#include "libs/net/endpoint.hpp"
 #include "libs/telemetry/log.hpp"
 
 namespace raymesh::net {
@@ -42,20 +41,25 @@ struct Listener::Acceptor {
   std::optional<asio::steady_timer> timer;
   // True while it waits for a connection to end; whoever turns it to false resumes it.
   std::atomic<bool> at_limit{false};
-  double tokens = 1;
-  Clock::time_point refilled = Clock::now();
   Clock::time_point logged{};
   bool closed = false;
 };
 
 struct Listener::State {
+  // A thread's share of the accept rate, used by its acceptors.
+  struct Rate {
+    double tokens = 1;
+    Clock::time_point refilled = Clock::now();
+  };
+
   State(IoThreads& t, ListenerConfig c, OnAccept f)
-      : threads(t), config(std::move(c)), on_accept(std::move(f)) {}
+      : threads(t), config(std::move(c)), on_accept(std::move(f)), rates(t.size()) {}
   IoThreads& threads;
   ListenerConfig config;
   OnAccept on_accept;
   Listener* self = nullptr;
   std::atomic<size_t> connections{0};
+  std::vector<Rate> rates;  // by thread
   std::vector<std::unique_ptr<Acceptor>> acceptors;
 };
 
@@ -76,38 +80,44 @@ Listener::~Listener() = default;
 
 Result<std::shared_ptr<Listener>> Listener::open(IoThreads& threads, ListenerConfig config,
                                                  OnAccept on_accept) {
-  RAYMESH_TRY(tcp::endpoint endpoint, parse_endpoint(config.address));
+  RAYMESH_TRY(BoundPort bound, BoundPort::open(config.address));
   std::shared_ptr<Listener> listener(new Listener);
+  listener->port_ = bound.port();
   listener->state_ = std::make_unique<State>(threads, std::move(config), std::move(on_accept));
-  State& state = *listener->state_;
-  state.self = listener.get();
-  for (size_t i = 0; i < threads.size(); ++i) {
-    auto a = std::make_unique<Acceptor>(&state, i, threads.context(i));
+  listener->state_->self = listener.get();
+  for (BoundPort::Socket& socket : bound.sockets())
+    RAYMESH_CHECK_OK(listener->open_acceptors(socket));
+  for (auto& a : listener->state_->acceptors)
+    threads.post(a->thread, [listener, acceptor = a.get()] { wait(*acceptor); });
+  return listener;
+}
+
+// Another process of the same user could share a SO_REUSEPORT port by accident, so the first socket
+// was bound without it and gets it only for our own other threads.
+Status Listener::open_acceptors(BoundPort::Socket& first) {
+  using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
+  State& state = *state_;
+  for (size_t i = 0; i < state.threads.size(); ++i) {
+    auto a = std::make_unique<Acceptor>(&state, i, state.threads.context(i));
     boost::system::error_code ec;
     auto failed = [&](const char* step) {
       return Error(errors::kUnavailable, std::string("cannot ") + step + " " +
                                              state.config.address + ": " + ec.message());
     };
-    using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
-    if (a->socket->open(endpoint.protocol(), ec); ec) return failed("open a socket for");
-    // Another process of the same user could share a SO_REUSEPORT port by accident, so the first
-    // bind is made without it and sets it only for our own other threads.
+    if (i == 0)
+      a->socket->assign(first.endpoint.protocol(), first.take(), ec);
+    else
+      a->socket->open(first.endpoint.protocol(), ec);
+    if (ec) return failed("open a socket for");
     if (a->socket->set_option(tcp::acceptor::reuse_address(true), ec); ec) return failed("prepare");
-    if (i == 0) {
-      if (a->socket->bind(endpoint, ec); ec) return failed("bind");
-      endpoint.port(a->socket->local_endpoint().port());
-    }
     if (a->socket->set_option(ReusePort(true), ec); ec) return failed("share");
-    if (i != 0) a->socket->bind(endpoint, ec);
+    if (i != 0) a->socket->bind(first.endpoint, ec);
     if (ec) return failed("bind");
     if (a->socket->listen(state.config.backlog, ec); ec) return failed("listen on");
     a->socket->non_blocking(true, ec);
     state.acceptors.push_back(std::move(a));
   }
-  listener->port_ = endpoint.port();
-  for (size_t i = 0; i < threads.size(); ++i)
-    threads.post(i, [listener, i] { wait(*listener->state_->acceptors[i]); });
-  return listener;
+  return ok_status();
 }
 
 size_t Listener::connections() const {
@@ -157,14 +167,15 @@ void Listener::accept_ready(Acceptor& a) {
   State& state = *a.state;
   for (int taken = 0; taken < kAcceptsPerWake && !a.closed; ++taken) {
     if (state.config.accepts_per_second > 0) {
-      const double rate =
-          state.config.accepts_per_second / static_cast<double>(state.acceptors.size());
+      const double rate = state.config.accepts_per_second / static_cast<double>(state.rates.size());
+      State::Rate& left = state.rates[a.thread];
       const auto now = Clock::now();
-      const double elapsed = std::chrono::duration<double>(now - a.refilled).count();
-      a.tokens = std::min(std::max(1.0, rate), a.tokens + elapsed * rate);
-      a.refilled = now;
-      if (a.tokens < 1) {
-        pause(a, std::chrono::milliseconds(1 + static_cast<int64_t>((1 - a.tokens) * 1000 / rate)));
+      const double elapsed = std::chrono::duration<double>(now - left.refilled).count();
+      left.tokens = std::min(std::max(1.0, rate), left.tokens + elapsed * rate);
+      left.refilled = now;
+      if (left.tokens < 1) {
+        pause(a,
+              std::chrono::milliseconds(1 + static_cast<int64_t>((1 - left.tokens) * 1000 / rate)));
         return;
       }
     }
@@ -194,7 +205,7 @@ void Listener::accept_ready(Acceptor& a) {
       }
       continue;  // the connection was gone already (ECONNABORTED and network errors, accept(2))
     }
-    if (state.config.accepts_per_second > 0) a.tokens -= 1;
+    if (state.config.accepts_per_second > 0) state.rates[a.thread].tokens -= 1;
     Accepted accepted{a.thread, tcp::socket(a.state->threads.context(a.thread)), {}, {}};
     accepted.slot.listener_ = state.self->shared_from_this();
     std::memcpy(accepted.peer.data(), &address, length);

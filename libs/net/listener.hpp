@@ -1,8 +1,8 @@
-// A listening TCP port: one acceptor per I/O thread on the same port (SO_REUSEPORT), so that the
-// kernel spreads connections and no thread hands sockets to another. At the connection limit,
-// above the accept rate, or without file descriptors it stops accepting and leaves callers in the
-// kernel's backlog; nothing spins. Owned by a service's app; open and close from one thread, the
-// accept handler runs on the connection's I/O thread.
+// A listening TCP port: for each of its addresses one acceptor per I/O thread (SO_REUSEPORT), so
+// that the kernel spreads connections and no thread hands sockets to another. At the connection
+// limit, above the accept rate, or without file descriptors it stops accepting and leaves callers
+// in the kernel's backlog; nothing spins. Owned by a service's app; open and close from one thread,
+// the accept handler runs on the connection's I/O thread.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
@@ -13,12 +13,13 @@
 #include <string>
 
 #include "libs/base/result.hpp"
+#include "libs/net/bound_port.hpp"
 #include "libs/net/io_threads.hpp"
 
 namespace raymesh::net {
 
 struct ListenerConfig {
-  std::string address;              // parse_endpoint's form
+  std::string address;              // parse_endpoints' form
   size_t max_connections = 50'000;  // open at once, all threads
   double accepts_per_second = 0;    // all threads; 0: no bound
   int backlog = 4'096;              // the kernel caps it at net.core.somaxconn
@@ -71,6 +72,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   friend class ConnectionSlot;
 
   Listener();
+  Status open_acceptors(BoundPort::Socket& first);
   void connection_closed();
   static void wait(Acceptor& a);
   static void accept_ready(Acceptor& a);

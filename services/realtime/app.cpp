@@ -96,13 +96,13 @@ class RealtimeApp final : public App {
  private:
   std::string url() const {
     if (!config_.public_url.empty()) return config_.public_url;
-    // The address itself where there is one: "localhost" may mean ::1 to a client. A certificate
-    // rather has the name.
+    // The address itself where there is one: "localhost" may mean ::1 to a client, which not every
+    // machine has. A certificate rather has the name.
     const bool tls = !config_.tls_cert.empty();
     auto address = parse_host_port(config_.public_listen);
-    HostPort local{"localhost", static_cast<uint16_t>(node_->port())};
+    HostPort local{tls ? "localhost" : "127.0.0.1", static_cast<uint16_t>(node_->port())};
     if (address.ok() && !address->host.empty() && address->host != "*" &&
-        !(tls && is_loopback_host(address->host)))
+        address->host != "localhost" && !(tls && is_loopback_host(address->host)))
       local.host = address->host;
     return (tls ? "wss://" : "ws://") + local.to_string();
   }

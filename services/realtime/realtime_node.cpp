@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "libs/net/endpoint.hpp"
+#include "libs/net/bound_port.hpp"
 #include "services/realtime/memory_broker.hpp"
 
 namespace raymesh::realtime {
@@ -61,32 +61,26 @@ Result<std::unique_ptr<RealtimeNode>> RealtimeNode::start(NodeConfig config,
   }
   std::vector<ShardInbox*> all;
   for (auto& inbox : node->outlets_->shards) all.push_back(inbox.get());
-  all[0]->post(Command([fd = node->listen_fd_, all](Shard& shard) { shard.accept_from(fd, all); }));
-  node->listen_fd_ = -1;  // the shard's now
+  all[0]->post(Command([fds = std::exchange(node->listen_fds_, {}), all](Shard& shard) {
+    shard.accept_from(fds, all);
+  }));
   return node;
 }
 
 RealtimeNode::~RealtimeNode() {
-  if (listen_fd_ >= 0) ::close(listen_fd_);
+  for (const int fd : listen_fds_) ::close(fd);
   for (auto& shard : shards_) shard->stop();
 }
 
 Status RealtimeNode::listen() {
-  RAYMESH_TRY(auto endpoint, net::parse_endpoint(config_.listen));
-  const auto failed = [&](const char* what) {
-    return Error(errors::kUnavailable, config_.listen + ": " + what + ": " + std::strerror(errno));
-  };
-  listen_fd_ =
-      ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (listen_fd_ < 0) return failed("socket");
-  const int one = 1;
-  ::setsockopt(listen_fd_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (::bind(listen_fd_, endpoint.data(), static_cast<socklen_t>(endpoint.size())) < 0)
-    return failed("bind");
-  if (::listen(listen_fd_, kBacklog) < 0) return failed("listen");
-  auto length = static_cast<socklen_t>(endpoint.capacity());
-  if (::getsockname(listen_fd_, endpoint.data(), &length) < 0) return failed("getsockname");
-  port_ = endpoint.port();
+  RAYMESH_TRY(auto bound, net::BoundPort::open(config_.listen));
+  port_ = bound.port();
+  for (net::BoundPort::Socket& socket : bound.sockets()) {
+    if (::listen(socket.fd, kBacklog) < 0)
+      return Error(errors::kUnavailable,
+                   "cannot listen on " + config_.listen + ": " + std::strerror(errno));
+    listen_fds_.push_back(socket.take());
+  }
   return ok_status();
 }
 

@@ -15,7 +15,7 @@
 namespace raymesh::realtime {
 
 struct NodeConfig {
-  std::string listen = "127.0.0.1:4004";  // net::parse_endpoint's form
+  std::string listen = "127.0.0.1:4004";  // net::parse_endpoints' form
   size_t threads = 0;                     // shards; 0: one per core
   NodeLimits limits;
   std::shared_ptr<net::TlsContext> tls;  // nullptr: plain
@@ -58,7 +58,7 @@ class RealtimeNode {
   ChannelRegistry channels_;
   NodeContext context_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  int listen_fd_ = -1;
+  std::vector<int> listen_fds_;  // until they are a shard's
   int port_ = 0;
 };
 

@@ -148,42 +148,42 @@ Connection* Shard::find(ConnectionId id) const {
 
 // ---- new connections ----
 
-void Shard::accept_from(int fd, std::vector<ShardInbox*> shards) {
-  listen_fd_ = fd;
+void Shard::accept_from(std::vector<int> fds, std::vector<ShardInbox*> shards) {
+  listen_fds_ = std::move(fds);
   accept_targets_ = std::move(shards);
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = kListenData;
-  ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event);
+  watch_listeners(EPOLL_CTL_ADD, EPOLLIN);
 }
 
 void Shard::stop_accepting() {
-  if (listen_fd_ < 0) return;
-  ::close(listen_fd_);
-  listen_fd_ = -1;
+  for (const int fd : listen_fds_) ::close(fd);
+  listen_fds_.clear();
   accept_again_ = {};
 }
 
+void Shard::watch_listeners(int operation, uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = kListenData;
+  for (const int fd : listen_fds_) ::epoll_ctl(epoll_fd_, operation, fd, &event);
+}
+
 void Shard::accept_ready() {
-  if (listen_fd_ < 0) return;
+  const bool all = std::ranges::all_of(listen_fds_, [this](int fd) { return accept_some(fd); });
+  if (!all) {
+    // Callers wait in the kernel's backlog meanwhile; nothing spins.
+    watch_listeners(EPOLL_CTL_MOD, 0);
+    accept_again_ = now_ + kAcceptPause;
+  } else if (accept_again_ != Clock::time_point{}) {
+    watch_listeners(EPOLL_CTL_MOD, EPOLLIN);
+    accept_again_ = {};
+  }
+}
+
+// False when there is no descriptor or memory for another connection.
+bool Shard::accept_some(int listen_fd) {
   for (int i = 0; i < kMaxAccepts; ++i) {
-    const int fd = ::accept4(listen_fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
-      const bool exhausted =
-          errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
-      epoll_event event{};
-      event.data.u64 = kListenData;
-      if (exhausted) {
-        // Callers wait in the kernel's backlog meanwhile; nothing spins.
-        ::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, listen_fd_, &event);
-        accept_again_ = now_ + kAcceptPause;
-      } else if (accept_again_ != Clock::time_point{}) {
-        event.events = EPOLLIN;
-        ::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, listen_fd_, &event);
-        accept_again_ = {};
-      }
-      return;
-    }
+    const int fd = ::accept4(listen_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
     if (node_.connections.fetch_add(1) >= node_.limits.max_connections) {
       node_.connections.fetch_sub(1);
       node_.probe.connection_refused();
@@ -197,6 +197,7 @@ void Shard::accept_ready() {
     // One after the other: shards close at much the same rate, so that they stay even.
     accept_targets_[next_target_++ % accept_targets_.size()]->post(Incoming{fd});
   }
+  return true;
 }
 
 void Shard::adopt(int fd) {

@@ -65,8 +65,8 @@ class Shard {
   void read_later(const Connection& connection) { read_later_.push_back(connection.id()); }
   /// Deletes the connection at the end of this turn.
   void doom(Connection& connection) { doomed_.push_back(&connection); }
-  /// Listens on `fd` and shares what it accepts out among `shards`.
-  void accept_from(int fd, std::vector<ShardInbox*> shards);
+  /// Owns `fds`, which listen, and shares what it accepts out among `shards`.
+  void accept_from(std::vector<int> fds, std::vector<ShardInbox*> shards);
   void stop_accepting();
   /// Closes every connection with 1012, evenly over `window`, and tells each to come back within
   /// `return_window`.
@@ -81,6 +81,8 @@ class Shard {
   int wait_time() const;
   void handle_events(int timeout_ms);
   void accept_ready();
+  bool accept_some(int listen_fd);
+  void watch_listeners(int operation, uint32_t events);
   void adopt(int fd);
   void read_again();
   void take_inbox();
@@ -123,7 +125,7 @@ class Shard {
   std::vector<ConnectionId> read_later_;
   std::vector<Connection*> doomed_;
 
-  int listen_fd_ = -1;
+  std::vector<int> listen_fds_;
   Clock::time_point accept_again_{};
   std::vector<ShardInbox*> accept_targets_;
   size_t next_target_ = 0;

@@ -17,8 +17,9 @@ export function temporaryFolder(t) {
 }
 
 export class Dev {
+  /** `options`: program, or one that runs it with what comes `before` its arguments; env; user. */
   constructor(t, args, options = {}) {
-    this.child = new Child('raymesh dev', options.program ?? join(bin, 'raymesh'), ['dev', ...args], {
+    this.child = new Child('raymesh dev', options.program ?? join(bin, 'raymesh'), [...(options.before ?? []), 'dev', ...args], {
       env: { PATH: process.env.PATH, TMPDIR: tmpdir(), ...options.env },
       ...options.user,
     });

@@ -65,6 +65,35 @@ TEST(ListenerTest, AcceptsOnAPortOfTheKernelsChoice) {
   EXPECT_EQ((*listener)->connections(), 0u);
 }
 
+TEST(ListenerTest, CountsTheConnectionsOfAllItsAddressesTogether) {
+  IoThreads threads(2, "test");
+  Taken taken;
+  auto listener =
+      Listener::open(threads, {.address = "localhost:0", .max_connections = 4}, taken.handler());
+  ASSERT_TRUE(listener.ok()) << listener.error().message;
+  Client client;
+  std::vector<tcp::socket> sockets;
+  auto connect = [&](const char* address) {
+    tcp::socket s(client.io);
+    boost::system::error_code ec;
+    s.connect({boost::asio::ip::make_address(address), static_cast<uint16_t>((*listener)->port())},
+              ec);
+    sockets.push_back(std::move(s));
+    return !ec;
+  };
+  EXPECT_TRUE(connect("127.0.0.1"));
+  const bool has_ipv6 = connect("::1");
+  for (int i = 0; i < 6; ++i) EXPECT_TRUE(connect(has_ipv6 && i % 2 == 0 ? "::1" : "127.0.0.1"));
+  for (size_t n = 4; n <= sockets.size() - (has_ipv6 ? 0 : 1); ++n) {
+    ASSERT_TRUE(taken.wait_for(n));
+    EXPECT_EQ((*listener)->connections(), 4u);
+    std::lock_guard lock(taken.mutex);
+    taken.all[n - 4].slot.release();
+  }
+  (*listener)->close();
+  threads.stop();
+}
+
 TEST(ListenerTest, RefusesAPortInUseAndSaysWhich) {
   IoThreads threads(2, "test");
   Taken taken;
