@@ -60,8 +60,16 @@ TEST(CacheQuotaTest, WhatExpiredIsMeasuredAnew) {
 TEST(CacheQuotaTest, AFullStoreEvictsInsteadOfFailing) {
   CacheHarness cache(0, {"--maxmemory", "8mb", "--maxmemory-policy", "allkeys-lru"});
   for (int i = 0; i < 400; ++i) ASSERT_TRUE(cache.set("k" + std::to_string(i), kValue).ok()) << i;
-  EXPECT_TRUE(cache.get("k399")->has_value());
-  EXPECT_FALSE(cache.get("k0")->has_value());
+  // Which ones go is Redis' choice: it samples, and its clock does not tell apart what was written
+  // in the same second. 8 MB hold at most 160 of these.
+  int evicted = 0;
+  for (int i = 0; i < 400; ++i) {
+    auto value = cache.get("k" + std::to_string(i));
+    ASSERT_TRUE(value.ok()) << i;
+    if (!value->has_value()) ++evicted;
+  }
+  EXPECT_GE(evicted, 240);
+  EXPECT_LT(evicted, 400);
 }
 
 }  // namespace
