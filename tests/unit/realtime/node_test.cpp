@@ -472,5 +472,29 @@ TEST_F(TlsNodeTest, PlainBytesOnTheTlsPortEndTheConnection) {
   eventually([&] { return node_->connections() == 0; });
 }
 
+TEST_F(NodeTest, HasTheseMetricsAndNoOthers) {
+  start();
+  std::vector<std::string> own;
+  for (const std::string& name : registry_->names())
+    if (name.starts_with("raymesh_realtime_")) own.push_back(name);
+  const std::vector<std::string> golden = {"raymesh_realtime_channels",
+                                           "raymesh_realtime_connections",
+                                           "raymesh_realtime_connections_closed_total",
+                                           "raymesh_realtime_connections_lost_total",
+                                           "raymesh_realtime_connections_opened_total",
+                                           "raymesh_realtime_connections_refused_total",
+                                           "raymesh_realtime_delivered_bytes_total",
+                                           "raymesh_realtime_delivered_total",
+                                           "raymesh_realtime_frame_memory_bytes",
+                                           "raymesh_realtime_messages_ignored_total",
+                                           "raymesh_realtime_pings_total",
+                                           "raymesh_realtime_publish_refused_total",
+                                           "raymesh_realtime_published_bytes_total",
+                                           "raymesh_realtime_published_total",
+                                           "raymesh_realtime_queued_bytes",
+                                           "raymesh_realtime_tokens_minted_total"};
+  EXPECT_EQ(own, golden);
+}
+
 }  // namespace
 }  // namespace raymesh::realtime
