@@ -1,5 +1,6 @@
 // A whole node with real sockets: what a client sees.
 #include <filesystem>
+#include <stdexcept>
 
 #include "libs/crypto/certificates.hpp"
 #include "libs/crypto/random.hpp"
@@ -412,6 +413,27 @@ TEST_F(NodeTest, ManyConnectionsComeAndGo) {
   }
   eventually([&] { return node_->channels() == 1; });
   EXPECT_EQ(publish("r", "1"), 1u);
+}
+
+TEST_F(NodeTest, AChannelThatFailsClosesItsSocketsWith1011AndIsMadeAnew) {
+  start();
+  auto a = connect({"r"});
+  auto b = connect({"r", "s"});
+  auto other = connect({"s"});
+  // What runs in the channel's actor throws: the actor dies as of any defect in a handler.
+  node_->publish(kProject, "r", "1",
+                 [](const Result<uint64_t>&) { throw std::runtime_error("a defect"); });
+  for (WsClient* client : {&a, &b}) {
+    EXPECT_EQ(client->receive_close(), close::kInternalError.code);
+    EXPECT_EQ(client->close_reason, close::kInternalError.reason);
+  }
+  EXPECT_EQ(metric("raymesh_realtime_connections_closed_total{code=\"1011\"}"), 2);
+  auto again = connect({"r"});
+  EXPECT_EQ(publish("r", "2"), 1u);
+  EXPECT_EQ(again.receive_text(), message("r", "2"));
+  EXPECT_EQ(publish("s", "3"), 1u);
+  EXPECT_EQ(other.receive_text(), message("s", "3"));
+  eventually([&] { return node_->channels() == 2 && node_->connections() == 2; });
 }
 
 class TlsNodeTest : public NodeFixture {
