@@ -1,12 +1,10 @@
 // `raymesh dev`, the real program: new and existing folders, stopping, being killed, recovering, refusing.
 import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import WebSocket from 'ws';
-import { bin, root } from '../support/paths.mjs';
+import { bin } from '../support/paths.mjs';
 import { run, waitFor } from '../support/processes.mjs';
 import { Postgres, Redis } from '../support/stores.mjs';
 import { Dev, allEnded, alive, kAnyPorts, temporaryFolder } from './dev.mjs';
@@ -317,66 +315,6 @@ test('as root in a folder that the servers\' user cannot reach', async (t) => {
   dev = await Dev.start(t, folder);
   assert.deepEqual(await dev.notes(), ['kept']);
   await dev.stop();
-});
-
-const hasIpv6 = () => new Promise((resolve) => {
-  const server = net.createServer().once('error', () => resolve(false));
-  server.listen(0, '::1', () => server.close(() => resolve(true)));
-});
-
-const refuses = (port, host) => new Promise((resolve) => {
-  const socket = net.connect(port, host, () => resolve(socket.destroy() && false)).once('error', () => resolve(true));
-});
-
-/** Both public ports serve at `host`, which is how a URL writes it. */
-async function serves(dev, host) {
-  const at = (url) => `${new URL(url).protocol}//${host}:${new URL(url).port}`;
-  const headers = { authorization: `Bearer ${dev.told.api_key}`, 'content-type': 'application/json', origin: `http://${host}:3000` };
-  const post = async (path, body) => {
-    const response = await fetch(`${at(dev.told.url)}/api/v1/realtime/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
-    assert.equal(response.status, 200, host);
-    return response.json();
-  };
-  const { token } = await post('token', { channels: ['c'] });
-  const socket = new WebSocket(`${at(dev.told.realtime_url)}/?token=${token}`);
-  const message = new Promise((resolve, reject) => socket.once('message', resolve).once('error', reject));
-  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
-  assert.deepEqual(await post('publish', { channel: 'c', payload: host }), { delivered: 1 });
-  assert.equal(JSON.parse(await message).payload, host);
-  socket.terminate();
-}
-
-test('both public ports listen on ::1 too, where Node 18 looks for localhost first', async (t) => {
-  const dev = await Dev.start(t, folderIn(t));
-  for (const host of ['127.0.0.1', 'localhost', ...(await hasIpv6() ? ['[::1]'] : [])]) await serves(dev, host);
-  await dev.stop();
-});
-
-for (const missing of ['family', 'address'])
-  test(`without IPv6 (${missing}) it goes on with IPv4 alone`, async (t) => {
-    const dev = new Dev(t, ['--data-dir', folderIn(t), '--json', ...kAnyPorts], { program: join(root, 'tests/support/without_ipv6.py'), before: [missing, join(bin, 'raymesh')] });
-    await dev.ready();
-    for (const url of [dev.told.url, dev.told.realtime_url]) assert.ok(await refuses(new URL(url).port, '::1'));
-    await serves(dev, '127.0.0.1');
-    await dev.stop();
-  });
-
-test('an address of its own is the only one', async (t) => {
-  const dev = await Dev.start(t, folderIn(t), '--listen', '127.0.0.1');
-  for (const url of [dev.told.url, dev.told.realtime_url]) assert.ok(await refuses(new URL(url).port, '::1'));
-  await serves(dev, '127.0.0.1');
-  await dev.stop();
-});
-
-test('a port that another program has on ::1 is refused: clients of localhost would reach that one', async (t) => {
-  const other = net.createServer();
-  t.after(() => other.close());
-  const ipv6 = await hasIpv6();
-  await new Promise((resolve) => other.listen(0, ipv6 ? '::1' : '127.0.0.1', resolve));
-  const { port } = other.address();
-  const { code, said } = await new Dev(t, ['--data-dir', folderIn(t), ...kAnyPorts.slice(2), '--port', port]).refusal();
-  assert.equal(code, 1);
-  assert.ok(said.includes(`cannot bind ${ipv6 ? '[::1]' : '127.0.0.1'}:${port}: Address already in use`), said);
 });
 
 test('other commands find the server of a running one', async (t) => {

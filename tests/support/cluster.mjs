@@ -154,15 +154,32 @@ gateway:
   address-rate: 1000000
   address-burst: 1000000
 `);
-    this.services = Object.fromEntries(names.map((n) => [n, new Service(n, join(bin, `raymesh-${n}`), [
-      '--config', config,
-      '--ops-listen', `127.0.0.1:${ops[n]}`,
-      '--mesh-cert', join(this.certificates, `${n}.pem`),
-      '--mesh-key', join(this.certificates, `${n}-key.pem`),
-      '--mesh-ca', join(this.certificates, 'ca.pem'),
-    ], `${this.ops[n]}/readyz`, join(this.folder, `${n}.log`))]));
+    this.config = config;
+    this.services = Object.fromEntries(names.map((n) => [n, this.#service(n, n, ops[n])]));
     await Promise.all(names.slice(0, 4).map((n) => this.services[n].start()));
     await this.services.gateway.start();
+  }
+
+  #service(name, program, opsPort, flags = []) {
+    return new Service(name, join(bin, `raymesh-${program}`), [
+      '--config', this.config,
+      '--ops-listen', `127.0.0.1:${opsPort}`,
+      '--mesh-cert', join(this.certificates, `${program}.pem`),
+      '--mesh-key', join(this.certificates, `${program}-key.pem`),
+      '--mesh-ca', join(this.certificates, 'ca.pem'),
+      ...flags,
+    ], `http://127.0.0.1:${opsPort}/readyz`, join(this.folder, `${name}.log`));
+  }
+
+  /** One more gateway or realtime node, with flags of its own, ready; `port` is its public one. Ends with the cluster. */
+  async add(program, ...flags) {
+    const [port, grpc, ops] = await freePorts(3);
+    const listen = { gateway: ['--listen', `127.0.0.1:${port}`], realtime: ['--listen', `127.0.0.1:${grpc}`, '--public-listen', `127.0.0.1:${port}`] };
+    const name = `${program}-${this.names.length}`;
+    const service = (this.services[name] = this.#service(name, program, ops, [...listen[program], ...flags]));
+    this.names.push(name);
+    await service.start();
+    return Object.assign(service, { port });
   }
 
   #serverUrl() {
