@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "libs/pg/project_identity.hpp"
+#include "libs/telemetry/log.hpp"
 
 namespace raymesh::storage {
 namespace {
@@ -11,6 +12,14 @@ namespace {
 constexpr std::chrono::milliseconds kRetryAfter{1'000};
 // Of the call's deadline, kept for telling the caller.
 constexpr std::chrono::milliseconds kAnswerTime{200};
+
+// What the gateway keeps from the client, because it shows how the servers are built.
+void log_failure(const rpc::Call& call, const Error& error) {
+  if (error.http_status() < 500) return;
+  const std::string trace = call.trace.trace_id_hex();
+  log::error({.project = call.project, .trace_id = trace, .request_id = call.request_id},
+             "a migration failed", {{"code", error.code()}, {"error", error.message}});
+}
 
 // One migration on its way through the pool, which may drop it unrun when it stops.
 struct Task {
@@ -58,6 +67,7 @@ void MigrationRunner::run(rpc::CallPtr call, std::string sql, Done done) {
       running_.erase(project);
     }
     probe_.migration_done(outcome.ok());
+    if (!outcome.ok()) log_failure(*task->call, outcome.error());
     std::exchange(task->done, nullptr)(std::move(outcome));
   });
   if (accepted.ok()) return;

@@ -36,9 +36,11 @@ const ErrorKind& kind_of(const Answer& answer) {
   const std::string_view state = answer.sqlstate();
   if (state.empty()) return answer.timed_out() ? errors::kStatementTimeout : errors::kUnavailable;
   if (state == "40001" || state == "40P01") return errors::kSerializationFailure;
-  // admin_shutdown, crash_shutdown, cannot_connect_now
-  if (state == "57P01" || state == "57P02" || state == "57P03") return errors::kUnavailable;
   if (state == "57014") return errors::kStatementTimeout;  // statement_timeout
+  // The server cannot, whatever the migration says: a full disk, no memory, a shutdown, an I/O
+  // error.
+  const std::string_view category = state.substr(0, 2);
+  if (category == "53" || category == "57" || category == "58") return errors::kUnavailable;
   return errors::kMigrationFailed;
 }
 
@@ -190,9 +192,8 @@ class Run {
       if (answer.command_tag() == "COMMIT") return ok_status();
       return Error(errors::kMigrationFailed, "PostgreSQL rolled the migration back");
     }
-    if (!answer.sqlstate().empty() && kind_of(answer).code != errors::kUnavailable.code) {
-      return failure(answer, "commit");
-    }
+    // The server said no and is there to say so: it has rolled back.
+    if (!answer.sqlstate().empty() && project.is_ready()) return failure(answer, "commit");
     terminate(project.backend_pid());
     return ask_outcome(transaction, answer);
   }

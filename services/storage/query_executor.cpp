@@ -2,6 +2,7 @@
 
 #include "libs/base/json_writer.hpp"
 #include "libs/pg/project_identity.hpp"
+#include "libs/telemetry/log.hpp"
 #include "services/storage/identifiers.hpp"
 #include "services/storage/pg_errors.hpp"
 #include "services/storage/probe.hpp"
@@ -11,6 +12,7 @@ namespace raymesh::storage {
 namespace {
 
 constexpr size_t kUsualReply = 512;
+constexpr std::chrono::seconds kOutageLogInterval{1};
 
 pg::Parameters encode(const std::vector<Parameter>& parameters) {
   pg::Parameters out;
@@ -127,7 +129,9 @@ class QueryExecutor::Job final : public pg::AnswerSink {
       executor_.run_again(take_over(), /*drop_statements=*/true);
       return;
     }
-    answer(to_error(error));
+    Error told = to_error(error);
+    executor_.log_refusal(*query_.call, error, told);
+    answer(std::move(told));
   }
 
   void finished(uint64_t affected_rows) {
@@ -211,6 +215,27 @@ void QueryExecutor::with_table(JobPtr job, Result<TablePtr> table) {
   }
   job->table_ = std::move(*table);
   start(std::move(job));
+}
+
+// What the gateway keeps from the client: it shows how the server is built. When the server cannot
+// serve (a full disk, say) every statement says the same, so one line a second is enough.
+void QueryExecutor::log_refusal(const rpc::Call& call, const pg::ServerError& error,
+                                const Error& told) {
+  const bool outage = told.is(errors::kUnavailable);
+  if (!outage && !told.is(errors::kInternal)) return;
+  if (outage) {
+    const auto now = pg::Clock::now().time_since_epoch();
+    auto next = next_log_.load(std::memory_order_relaxed);
+    if (now.count() < next ||
+        !next_log_.compare_exchange_strong(
+            next,
+            (now + std::chrono::duration_cast<pg::Clock::duration>(kOutageLogInterval)).count()))
+      return;
+  }
+  const std::string trace = call.trace.trace_id_hex();
+  log::error({.project = call.project, .trace_id = trace, .request_id = call.request_id},
+             "PostgreSQL could not run a statement",
+             {{"sqlstate", error.sqlstate}, {"error", error.message}});
 }
 
 void QueryExecutor::start(JobPtr job) {

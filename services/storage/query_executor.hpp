@@ -3,6 +3,7 @@
 // caller's thread, rows become JSON on the I/O thread of the pools, where the answer is given too.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -41,11 +42,13 @@ class QueryExecutor {
   void start(JobPtr job);
   void with_table(JobPtr job, Result<TablePtr> table);
   void run_again(JobPtr job, bool drop_statements);
+  void log_refusal(const rpc::Call& call, const pg::ServerError& error, const Error& told);
 
   PgAccess& access_;
   TableCatalog& catalog_;
   Probe& probe_;
   const size_t max_reply_bytes_;
+  std::atomic<pg::Clock::rep> next_log_{0};
 };
 
 }  // namespace raymesh::storage

@@ -99,6 +99,18 @@ TEST_F(MigrateTest, FailureLeavesNothingAndNamesThePlace) {
   EXPECT_EQ(epoch(), before);
 }
 
+TEST_F(MigrateTest, WhatTheServerCannotDoIsNotTheMigrationsFault) {
+  for (const char* condition : {"disk_full", "out_of_memory", "io_error", "admin_shutdown"}) {
+    const auto outcome =
+        migrate(project_,
+                "CREATE TABLE a (id int); DO $$ BEGIN RAISE EXCEPTION 'no room' USING"
+                " ERRCODE = '" +
+                    std::string(condition) + "'; END $$");
+    EXPECT_EQ(outcome_text(outcome), "unavailable: statement 2, line 1: no room") << condition;
+    EXPECT_EQ(relations(), "") << condition;
+  }
+}
+
 TEST_F(MigrateTest, ForbiddenStatementsRunNothingAtAll) {
   for (const char* sql : {"CREATE TABLE a (id int); COMMIT; SELECT nonsense",
                           "CREATE TABLE a (id int); ROLLBACK; CREATE TABLE b (id int)",

@@ -83,7 +83,9 @@ TEST(PgErrorsTest, MapsByClassAndCode) {
   EXPECT_EQ(code("57014"), "statement_timeout");
   EXPECT_EQ(code("40001"), "serialization_failure");
   EXPECT_EQ(code("40P01"), "serialization_failure");
+  EXPECT_EQ(code("53100"), "unavailable") << "a full disk";
   EXPECT_EQ(code("53300"), "unavailable");
+  EXPECT_EQ(code("58030"), "unavailable") << "an I/O error";
   EXPECT_EQ(code("57P01"), "unavailable");
   EXPECT_EQ(code("P0001"), "database_error");
   EXPECT_EQ(code("XX000"), "internal");
