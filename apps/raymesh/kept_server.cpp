@@ -23,6 +23,7 @@ using Clock = std::chrono::steady_clock;
 constexpr milliseconds kReadyPoll{3};
 constexpr milliseconds kLogPeriod{60'000};
 constexpr milliseconds kFirstRestartDelay{100};
+constexpr milliseconds kRoomPoll{500};
 
 bool has_ended(pid_t pid, int& status) {
   return waitpid(pid, &status, WNOHANG) == pid;
@@ -81,6 +82,10 @@ bool KeptServer::stopping(milliseconds wait) {
 void KeptServer::run() {
   milliseconds delay = kFirstRestartDelay;
   while (run_once()) {
+    if (spec_.has_room && !spec_.has_room()) {
+      if (!wait_for_room()) return;
+      continue;
+    }
     if (too_many_restarts()) {
       log::error("a private server keeps ending", {{"server", spec_.name}});
       if (spec_.given_up) spec_.given_up();
@@ -89,6 +94,16 @@ void KeptServer::run() {
     if (stopping(delay)) return;
     delay = std::min(2 * delay, milliseconds(2'000));
   }
+}
+
+// False when it is to be stopped meanwhile.
+bool KeptServer::wait_for_room() {
+  log::error("the disk is full: a private server has ended and waits for room",
+             {{"server", spec_.name}, {"folder", spec_.child.folder}});
+  while (!spec_.has_room())
+    if (stopping(kRoomPoll)) return false;
+  log::warn("the disk has room again", {{"server", spec_.name}});
+  return true;
 }
 
 bool KeptServer::too_many_restarts() {

@@ -1,6 +1,7 @@
 // One private server (PostgreSQL or Redis) of `raymesh dev`: started, watched, started again when
-// it ends by itself, and stopped in the end. Each has a thread of its own that sleeps as long as
-// the server runs. Owned by the command's thread, which alone calls start and stop.
+// it ends by itself (and its disk has room), and stopped in the end. Each has a thread of its own
+// that sleeps as long as the server runs. Owned by the command's thread, which alone calls start
+// and stop.
 #pragma once
 
 #include <sys/types.h>
@@ -28,6 +29,9 @@ struct KeptServerSpec {
   std::chrono::milliseconds start_timeout{60'000};
   /// Runs in the server's thread after every start, and with 0 after its end.
   std::function<void(pid_t)> pid_changed;
+  /// Asked after it has ended, when given: while its disk is too full for it, it is not started
+  /// again, and that does not count as an end.
+  std::function<bool()> has_room;
   /// It ended more than kMaxRestarts times within kRestartWindow.
   std::function<void()> given_up;
 };
@@ -66,6 +70,7 @@ class KeptServer {
   Life watch(pid_t pid, int pid_fd);
   void end(pid_t pid, int pid_fd);
   bool too_many_restarts();
+  bool wait_for_room();
   bool stopping(std::chrono::milliseconds wait);
   void set(State state, std::string why = "");
   void bound_log() const;

@@ -18,6 +18,8 @@ namespace {
 constexpr const char* kMajorVersion = "15";
 constexpr const char* kSuperuser = "raymesh_admin";
 constexpr const char* kDatabase = "raymesh";
+// Recovery after a crash needs a segment of the write-ahead log (16 MiB), and work needs the next.
+constexpr uintmax_t kNeededRoom = 32 << 20;
 
 std::string percent_encode(std::string_view text) {
   static constexpr char kHex[] = "0123456789ABCDEF";
@@ -154,6 +156,11 @@ Result<std::unique_ptr<PrivatePostgres>> PrivatePostgres::begin(DataDir& folder,
     return answers(url);
   };
   spec.pid_changed = [&folder](pid_t pid) { folder.set_child("postgres", pid); };
+  spec.has_room = [data] {
+    std::error_code unknown;
+    const fs::space_info space = fs::space(data, unknown);
+    return unknown || space.available >= kNeededRoom;
+  };
   spec.given_up = config.given_up;
 
   postgres->config_ = std::move(config);

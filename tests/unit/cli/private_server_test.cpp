@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <thread>
+#include <utility>
 
 #include "apps/raymesh/dev_options.hpp"
 #include "apps/raymesh/kept_server.hpp"
@@ -78,6 +81,45 @@ TEST_F(KeptServerTest, StartsAgainAndGivesUpInTheEnd) {
   ASSERT_TRUE(server.wait_ready().ok());
   ASSERT_EQ(given_up.get_future().wait_for(60s), std::future_status::ready);
   EXPECT_EQ(fs::file_size(base_ / "starts"), 2 * (KeptServer::kMaxRestarts + 1));
+}
+
+TEST_F(KeptServerTest, WithoutRoomOnItsDiskItIsNotStartedAgainAndNotGivenUp) {
+  KeptServerSpec spec =
+      shell("echo x >> starts; [ -e room ] || exit 1; while :; do sleep 0.01; done");
+  std::ofstream(base_ / "up") << "";
+  std::atomic<size_t> asked = 0;
+  spec.has_room = [&] {
+    ++asked;
+    return fs::exists(base_ / "room");
+  };
+  spec.given_up = [] { ADD_FAILURE() << "given up"; };
+  KeptServer server(std::move(spec));
+  server.begin();
+  ASSERT_TRUE(server.wait_ready().ok());
+  const auto eventually = [](auto condition) {
+    const auto end = std::chrono::steady_clock::now() + 30s;
+    while (!condition() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    return condition();
+  };
+  ASSERT_TRUE(eventually([&] { return asked >= 4; }));
+  EXPECT_EQ(fs::file_size(base_ / "starts"), 2u);
+  std::ofstream(base_ / "room") << "";
+  EXPECT_TRUE(eventually([&] { return fs::file_size(base_ / "starts") == 4; }));
+}
+
+TEST_F(KeptServerTest, OneThatWaitsForRoomCanBeStopped) {
+  KeptServerSpec spec = shell("exit 1");
+  std::ofstream(base_ / "up") << "";
+  std::promise<void> asked;
+  spec.has_room = [&, first = true]() mutable {
+    if (std::exchange(first, false)) asked.set_value();
+    return false;
+  };
+  KeptServer server(std::move(spec));
+  server.begin();
+  ASSERT_TRUE(server.wait_ready().ok());
+  ASSERT_EQ(asked.get_future().wait_for(30s), std::future_status::ready);
+  server.stop(10s);
 }
 
 TEST_F(KeptServerTest, OneThatIgnoresTheSignalIsKilled) {
