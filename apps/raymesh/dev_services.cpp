@@ -1,7 +1,6 @@
 #include "apps/raymesh/dev_services.hpp"
 
 #include "libs/base/host_port.hpp"
-#include "libs/rpc/peer.hpp"
 #include "services/auth/schema.hpp"
 #include "services/storage/schema.hpp"
 
@@ -64,20 +63,10 @@ Status DevServices::start(const ServiceConfigs& configs) {
   RAYMESH_CHECK_OK(storage_->start());
   RAYMESH_CHECK_OK(cache_->start());
   RAYMESH_CHECK_OK(realtime_->start());
-  peers_.auth = peer("raymesh.auth.v1.Auth", auth_->in_process_channel());
-  peers_.storage = peer("raymesh.storage.v1.Storage", storage_->in_process_channel());
-  peers_.cache = peer("raymesh.cache.v1.Cache", cache_->in_process_channel());
-  peers_.realtime = peer("raymesh.realtime.v1.Realtime", realtime_->in_process_channel());
-  gateway_ = gateway::make_app(configs.gateway, env_, peers_);
+  const gateway::LocalServices services{&auth_->server(), &storage_->server(), &cache_->server(),
+                                        &realtime_->server()};
+  gateway_ = gateway::make_app(configs.gateway, env_, services);
   return gateway_->start();
-}
-
-std::shared_ptr<rpc::Peer> DevServices::peer(const std::string& service,
-                                             std::shared_ptr<grpc::Channel> channel) {
-  rpc::PeerConfig config;
-  config.service = service;
-  config.metrics = &env_.metrics;
-  return rpc::in_process_peer(std::move(config), std::move(channel));
 }
 
 std::vector<host::Check> DevServices::checks() {
@@ -97,10 +86,6 @@ std::vector<host::Check> DevServices::checks() {
 void DevServices::stop(std::chrono::milliseconds grace) {
   if (std::exchange(stopped_, true)) return;
   if (gateway_) gateway_->stop(grace);
-  // gRPC 1.51 crashes when a call is made on the in-process channel of a server that has gone, so
-  // nobody may connect again once the servers stop.
-  for (const auto& peer : {peers_.auth, peers_.storage, peers_.cache, peers_.realtime})
-    if (peer) peer->shutdown();
   for (host::App* app : std::initializer_list<host::App*>{realtime_.get(), cache_.get(),
                                                           storage_.get(), auth_.get()})
     if (app != nullptr) app->stop(grace);

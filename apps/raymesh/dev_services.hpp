@@ -1,6 +1,6 @@
 // The five services of `raymesh dev`, in this process: each has the App and the options that its
-// own program has, and the gateway calls the others over in-process gRPC channels. The command's
-// thread.
+// own program has, and the gateway calls the others over connections within the process. The
+// command's thread.
 #pragma once
 
 #include <chrono>
@@ -51,15 +51,11 @@ class DevServices {
   int realtime_port() const { return realtime_->public_port(); }
 
  private:
-  std::shared_ptr<rpc::Peer> peer(const std::string& service,
-                                  std::shared_ptr<grpc::Channel> channel);
-
   host::Env& env_;
   std::unique_ptr<auth::App> auth_;
   std::unique_ptr<storage::App> storage_;
   std::unique_ptr<cache::App> cache_;
   std::unique_ptr<realtime::App> realtime_;
-  gateway::Peers peers_;
   std::unique_ptr<gateway::App> gateway_;
   bool stopped_ = false;
 };

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -52,7 +53,41 @@ IoResult FdStream::handshake() {
   if (broken_) return {IoState::kFailed};
   if (!ssl_) return {IoState::kDone};
   ERR_clear_error();
-  return tls_result(SSL_do_handshake(ssl_));
+  const int result = SSL_do_handshake(ssl_);
+  if (result != 1) note_failure();
+  return tls_result(result);
+}
+
+void FdStream::note_failure() {
+  const unsigned long code = ERR_peek_error();
+  if (code == 0) return;
+  const char* reason = ERR_reason_error_string(code);
+  failure_ = reason ? reason : "TLS error " + std::to_string(code);
+  const long verified = SSL_get_verify_result(ssl_);
+  if (verified != X509_V_OK)
+    failure_ += std::string(": ") + X509_verify_cert_error_string(verified);
+}
+
+bool FdStream::has_pending() const {
+  return ssl_ && !broken_ && SSL_has_pending(ssl_) == 1;
+}
+
+std::vector<std::string> FdStream::peer_names() const {
+  std::vector<std::string> names;
+  if (!ssl_ || broken_) return names;
+  X509* certificate = SSL_get1_peer_certificate(ssl_);
+  if (!certificate) return names;
+  auto* all = static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+  for (int i = 0; i < sk_GENERAL_NAME_num(all); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(all, i);
+    if (name->type != GEN_DNS) continue;
+    names.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
+                       static_cast<size_t>(ASN1_STRING_length(name->d.dNSName)));
+  }
+  GENERAL_NAMES_free(all);
+  X509_free(certificate);
+  return names;
 }
 
 IoResult FdStream::read(void* data, size_t size) {

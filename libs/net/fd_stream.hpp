@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
+#include <vector>
 
 struct ssl_st;
 
@@ -36,6 +38,9 @@ class FdStream {
 
   /// Plain, or TLS in the server's role when `tls` is given. `fd` must be non-blocking.
   FdStream(int fd, TlsContext* tls);
+  /// TLS with a session of TlsContext::new_session, which is freed with the stream; plain when it
+  /// is nullptr.
+  FdStream(int fd, ssl_st* session) : fd_(fd), ssl_(session) {}
   ~FdStream();
   FdStream(const FdStream&) = delete;
   FdStream& operator=(const FdStream&) = delete;
@@ -57,15 +62,24 @@ class FdStream {
   IoResult write(std::span<const iovec> pieces);
   /// Says that nothing more will be sent (TLS close_notify, FIN); reading goes on.
   void shutdown_send();
+  /// True when a TLS stream holds bytes that it has read from the socket already: waiting until the
+  /// socket is readable would be too long.
+  bool has_pending() const;
+  /// The DNS names of the certificate that the peer has shown, after the handshake.
+  std::vector<std::string> peer_names() const;
+  /// Why the handshake failed, for people; empty when there is nothing to say.
+  const std::string& failure() const { return failure_; }
   /// After the descriptor was closed: everything fails.
   void invalidate() { broken_ = true; }
 
  private:
   IoResult tls_result(int result);
+  void note_failure();
 
   int fd_;
   bool broken_ = false;
   ssl_st* ssl_ = nullptr;
+  std::string failure_;
 };
 
 }  // namespace raymesh::net

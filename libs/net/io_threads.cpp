@@ -11,6 +11,15 @@
 #include <thread>
 
 namespace raymesh::net {
+namespace {
+
+struct Here {
+  const IoThreads* threads = nullptr;
+  size_t index = 0;
+};
+thread_local Here t_here;
+
+}  // namespace
 
 struct IoThreads::Worker {
   boost::asio::io_context io{1};
@@ -37,7 +46,10 @@ struct IoThreads::Worker {
 IoThreads::IoThreads(size_t count, const std::string& name) {
   for (size_t i = 0; i < std::max<size_t>(count, 1); ++i) {
     auto worker = std::make_unique<Worker>();
-    worker->thread = std::thread([w = worker.get()] { w->io.run(); });
+    worker->thread = std::thread([this, w = worker.get(), i] {
+      t_here = {this, i};
+      w->io.run();
+    });
     // The kernel keeps 15 characters.
     pthread_setname_np(worker->thread.native_handle(),
                        (name.substr(0, 12) + "-" + std::to_string(i)).substr(0, 15).c_str());
@@ -51,6 +63,11 @@ IoThreads::~IoThreads() {
 
 boost::asio::io_context& IoThreads::context(size_t i) {
   return workers_[i]->io;
+}
+
+std::optional<size_t> IoThreads::here() const {
+  if (t_here.threads != this) return std::nullopt;
+  return t_here.index;
 }
 
 void IoThreads::post(size_t i, Task task) {

@@ -1,11 +1,12 @@
 // The threads that sockets live on: each runs one io_context, and whatever belongs to a socket is
 // touched by its thread alone, so sessions need no locks. Owned by a service's app. post() may be
-// called from any thread (gRPC completions hand over here); many posts cost one wake-up. An
+// called from any thread (completions hand over here); many posts cost one wake-up. An
 // inbox is bounded by what its callers have in flight.
 #pragma once
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ class IoThreads {
 
   size_t size() const { return workers_.size(); }
   boost::asio::io_context& context(size_t i);
+  /// The index of the thread that asks; nullopt when it is none of these.
+  std::optional<size_t> here() const;
   /// Runs `task` on thread `i`, in the order of the posts of one caller. After stop() a task is
   /// destroyed without having run.
   void post(size_t i, Task task);

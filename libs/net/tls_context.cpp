@@ -19,17 +19,25 @@ std::string last_openssl_error() {
   return reason ? reason : "error " + std::to_string(code);
 }
 
-// RFC 7301: the only protocol we speak. A client that offers others alone goes on without ALPN.
+// RFC 7301: the one protocol that an end speaks, as ALPN writes it. A client that offers others
+// alone goes on without ALPN.
+constexpr std::string_view kHttp11 = "\x08http/1.1";
+constexpr std::string_view kHttp2 = "\x02h2";
+
 int select_protocol(SSL*, const unsigned char** out, unsigned char* out_length,
-                    const unsigned char* in, unsigned int in_length, void*) {
-  static constexpr unsigned char kHttp11[] = "\x08http/1.1";
+                    const unsigned char* in, unsigned int in_length, void* protocol) {
+  const auto& ours = *static_cast<const std::string_view*>(protocol);
   unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_length, kHttp11, sizeof kHttp11 - 1, in, in_length) !=
-      OPENSSL_NPN_NEGOTIATED)
+  if (SSL_select_next_proto(
+          &chosen, out_length, reinterpret_cast<const unsigned char*>(ours.data()),
+          static_cast<unsigned>(ours.size()), in, in_length) != OPENSSL_NPN_NEGOTIATED)
     return SSL_TLSEXT_ERR_NOACK;
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;
 }
+
+// Records inside the cluster come many at a time: one read takes what there is.
+constexpr size_t kMeshReadAhead = 64 << 10;
 
 int64_t steady_now() {
   return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
@@ -37,16 +45,18 @@ int64_t steady_now() {
 
 }  // namespace
 
-TlsContext::TlsContext(std::string certificate_file, std::string key_file)
-    : certificate_file_(std::move(certificate_file)), key_file_(std::move(key_file)) {}
+TlsContext::TlsContext(Files files, Role role) : files_(std::move(files)), role_(role) {}
 TlsContext::~TlsContext() = default;
 
 Result<std::shared_ptr<TlsContext>> TlsContext::load(std::string certificate_file,
                                                      std::string key_file) {
+  return load({std::move(certificate_file), std::move(key_file), {}}, Role::kPublicServer);
+}
+
+Result<std::shared_ptr<TlsContext>> TlsContext::load(Files files, Role role) {
   // OpenSSL writes to sockets with write(2), which has no MSG_NOSIGNAL.
   std::signal(SIGPIPE, SIG_IGN);
-  std::shared_ptr<TlsContext> context(
-      new TlsContext(std::move(certificate_file), std::move(key_file)));
+  std::shared_ptr<TlsContext> context(new TlsContext(std::move(files), role));
   context->seen_ = context->version_on_disk();
   RAYMESH_TRY(context->current_, context->read_files());
   context->next_check_ = steady_now() + std::chrono::nanoseconds(kCheckInterval).count();
@@ -54,21 +64,23 @@ Result<std::shared_ptr<TlsContext>> TlsContext::load(std::string certificate_fil
 }
 
 TlsContext::Version TlsContext::version_on_disk() const {
-  Version v;
-  struct stat s {};
-  if (::stat(certificate_file_.c_str(), &s) == 0) {
-    v.certificate_time = s.st_mtim.tv_sec * 1'000'000'000 + s.st_mtim.tv_nsec;
-    v.certificate_inode = s.st_ino;
-  }
-  if (::stat(key_file_.c_str(), &s) == 0) {
-    v.key_time = s.st_mtim.tv_sec * 1'000'000'000 + s.st_mtim.tv_nsec;
-    v.key_inode = s.st_ino;
-  }
-  return v;
+  const auto look = [](const std::string& path) {
+    Version::File file;
+    struct stat s {};
+    if (!path.empty() && ::stat(path.c_str(), &s) == 0) {
+      file.time = s.st_mtim.tv_sec * 1'000'000'000 + s.st_mtim.tv_nsec;
+      file.inode = s.st_ino;
+    }
+    return file;
+  };
+  return {look(files_.certificate), look(files_.key), look(files_.authority)};
 }
 
 Result<std::shared_ptr<ssl_ctx_st>> TlsContext::read_files() const {
-  std::shared_ptr<ssl_ctx_st> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+  const bool mesh = role_ != Role::kPublicServer;
+  std::shared_ptr<ssl_ctx_st> context(
+      SSL_CTX_new(role_ == Role::kMeshClient ? TLS_client_method() : TLS_server_method()),
+      SSL_CTX_free);
   if (!context) return Error(errors::kInternal, "OpenSSL: " + last_openssl_error());
   SSL_CTX* c = context.get();
   SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
@@ -76,21 +88,38 @@ Result<std::shared_ptr<ssl_ctx_st>> TlsContext::read_files() const {
   SSL_CTX_set_cipher_list(c, "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                              SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
-  // An idle connection gives its 34 KB of buffers back; a write may be taken in part and goes on
-  // from where its queue's memory is then.
-  SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  SSL_CTX_set_alpn_select_cb(c, select_protocol, nullptr);
+  // A write may be taken in part and goes on from where its queue's memory is then.
+  SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  if (mesh) {
+    // Few connections that live long and carry much.
+    SSL_CTX_set_read_ahead(c, 1);
+    SSL_CTX_set_default_read_buffer_len(c, kMeshReadAhead);
+    // Each connection proves itself anew, with the certificates of that moment.
+    SSL_CTX_set_options(c, SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  } else {
+    // An idle connection gives its 34 KB of buffers back.
+    SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
+  }
+  const std::string_view& protocol = mesh ? kHttp2 : kHttp11;
+  if (role_ == Role::kMeshClient)
+    SSL_CTX_set_alpn_protos(c, reinterpret_cast<const unsigned char*>(protocol.data()),
+                            static_cast<unsigned>(protocol.size()));
+  else
+    SSL_CTX_set_alpn_select_cb(c, select_protocol, const_cast<std::string_view*>(&protocol));
   auto failed = [](const std::string& file) {
     return Error(errors::kInvalidRequest, "cannot use " + file + ": " + last_openssl_error());
   };
-  if (SSL_CTX_use_certificate_chain_file(c, certificate_file_.c_str()) != 1)
-    return failed(certificate_file_);
-  if (SSL_CTX_use_PrivateKey_file(c, key_file_.c_str(), SSL_FILETYPE_PEM) != 1)
-    return failed(key_file_);
+  if (SSL_CTX_use_certificate_chain_file(c, files_.certificate.c_str()) != 1)
+    return failed(files_.certificate);
+  if (SSL_CTX_use_PrivateKey_file(c, files_.key.c_str(), SSL_FILETYPE_PEM) != 1)
+    return failed(files_.key);
   if (SSL_CTX_check_private_key(c) != 1)
-    return Error(errors::kInvalidRequest, certificate_file_ + " and " + key_file_ +
+    return Error(errors::kInvalidRequest, files_.certificate + " and " + files_.key +
                                               " do not belong together: " + last_openssl_error());
+  if (mesh && SSL_CTX_load_verify_locations(c, files_.authority.c_str(), nullptr) != 1)
+    return failed(files_.authority);
   return context;
 }
 
@@ -106,10 +135,10 @@ void TlsContext::check_files() {
     return;
   }
   current_ = std::move(*context);
-  log::info("TLS certificate loaded again", {{"file", certificate_file_}});
+  log::info("TLS certificate loaded again", {{"file", files_.certificate}});
 }
 
-ssl_st* TlsContext::new_session(int fd) {
+ssl_st* TlsContext::new_session(int fd, const std::string& expected_name) {
   const int64_t now = steady_now();
   int64_t next = next_check_.load(std::memory_order_relaxed);
   if (now >= next && next_check_.compare_exchange_strong(
@@ -118,12 +147,18 @@ ssl_st* TlsContext::new_session(int fd) {
   std::lock_guard lock(mutex_);
   SSL* session = SSL_new(current_.get());
   if (!session) return nullptr;
-  if (SSL_set_fd(session, fd) != 1) {
-    SSL_free(session);
-    return nullptr;
+  bool good = SSL_set_fd(session, fd) == 1;
+  if (role_ == Role::kMeshClient) {
+    SSL_set_connect_state(session);
+    good = good && !expected_name.empty() &&
+           SSL_set_tlsext_host_name(session, expected_name.c_str()) == 1 &&
+           SSL_set1_host(session, expected_name.c_str()) == 1;
+  } else {
+    SSL_set_accept_state(session);
   }
-  SSL_set_accept_state(session);
-  return session;
+  if (good) return session;
+  SSL_free(session);
+  return nullptr;
 }
 
 }  // namespace raymesh::net

@@ -1,6 +1,7 @@
 // What a service's handler sees of a call, whether it came as a unary gRPC method or on the `Calls`
-// stream. A handler runs on a gRPC thread and must hand over at once (never block there); the
-// Responder may be called from any thread, exactly once. Dropping it unanswered answers `internal`.
+// stream. A handler runs on an I/O thread of the server and must hand over at once (never block
+// there); the Responder may be called from any thread, exactly once. Dropping it unanswered answers
+// `internal`.
 #pragma once
 
 #include <atomic>
@@ -18,7 +19,7 @@ namespace raymesh::rpc {
 using Clock = std::chrono::steady_clock;
 
 /// Who is on the other end of the connection, as proven by its certificate, the cluster key
-/// (loopback without certificates), the in-process channel, or a service token.
+/// (loopback without certificates), the in-process connection, or a service token.
 struct Caller {
   enum class Kind { kGateway, kService, kToken };
   Kind kind = Kind::kService;

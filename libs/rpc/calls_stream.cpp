@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "libs/rpc/error_wire.hpp"
-#include "libs/rpc/slices.hpp"
+#include "libs/rpc/grpc_wire.hpp"
 #include "libs/rpc/timers.hpp"
 
 namespace raymesh::rpc {
@@ -15,15 +14,9 @@ namespace {
 constexpr size_t kMaxWaitingBytes = 4u << 20;
 constexpr std::chrono::milliseconds kMaxTimeout = std::chrono::minutes(10);
 
-class RefusedStream final : public CallsReactor {
- public:
-  RefusedStream(Dispatcher& dispatcher, grpc::CallbackServerContext* context, const Error& error) {
-    dispatcher.probe().refused(*error.kind);
-    context->AddTrailingMetadata(kErrorMetadata, error_to_proto(error).SerializeAsString());
-    Finish(error_to_status(error));
-  }
-  void OnDone() override { delete this; }
-};
+// What may wait in the connection: above it, small frames of later answers overtake what is still
+// here, in the outbox.
+constexpr size_t kMaxUnsentBytes = 128u << 10;
 
 }  // namespace
 
@@ -49,29 +42,18 @@ struct CallsStream::StreamCall final : Call, ReplySink {
   bool ended = false;
 };
 
-CallsReactor* serve_calls(Dispatcher& dispatcher, grpc::CallbackServerContext* context) {
-  auto caller = dispatcher.identify(*context);
-  if (!caller.ok()) return new RefusedStream(dispatcher, context, caller.error());
-  auto stream = std::make_shared<CallsStream>(dispatcher, std::move(*caller));
-  auto opened = dispatcher.open_stream(stream);
-  if (!opened.ok()) return new RefusedStream(dispatcher, context, opened.error());
-  stream->start();
-  return stream.get();
-}
-
-CallsStream::CallsStream(Dispatcher& dispatcher, Caller caller)
-    : dispatcher_(dispatcher), caller_(std::move(caller)) {}
+CallsStream::CallsStream(Dispatcher& dispatcher, Caller caller, Http2Connection& connection,
+                         Http2Session::StreamId id)
+    : dispatcher_(dispatcher),
+      caller_(std::move(caller)),
+      weak_connection_(connection.weak_from_this()),
+      connection_(&connection),
+      stream_id_(id) {}
 
 CallsStream::~CallsStream() = default;
 
 void CallsStream::start() {
-  keep_ = shared_from_this();
-  StartSendInitialMetadata();  // tells the caller that the stream is up
-  read();
-}
-
-void CallsStream::read() {
-  StartRead(&incoming_);
+  connection_->send_headers(stream_id_, grpc_wire::answer_headers());
 }
 
 void CallsStream::drain() {
@@ -81,33 +63,35 @@ void CallsStream::drain() {
   flush(std::move(lock));
 }
 
-void CallsStream::OnReadDone(bool ok) {
-  if (!ok) {
-    Lock lock(mutex_);
-    reads_done_ = true;
-    flush(std::move(lock));
-    return;
-  }
-  {
-    Lock lock(mutex_);
-    corked_ = true;
-  }
-  bool well_formed = false;
-  if (auto batch = slices::flatten(incoming_, frames::kMaxMessageBytes)) {
-    frames::Reader reader(slices::view(*batch));
-    for (frames::Field f; reader.next(f);)
-      if (f.number == 1) on_frame(f.bytes);
-    well_formed = reader.ok();
-  }
-  Lock lock(mutex_);
-  corked_ = false;
+void CallsStream::on_message(std::string_view batch) {
+  frames::Reader reader(batch);
+  for (frames::Field f; reader.next(f);)
+    if (f.number == 1) on_frame(f.bytes);
   // Bytes that are not a batch: nothing that follows can be trusted to be one.
-  if (!well_formed) cancelled_ = true;
-  read_paused_ = outbox_.waiting_bytes() > kMaxWaitingBytes;
-  const bool go_on = !read_paused_ && !cancelled_;
-  if (!well_formed) abandon_all();
+  if (!reader.ok()) return on_bad_message("the batch does not parse", false);
+  Lock lock(mutex_);
+  if (!read_paused_ && !cancelled_ && outbox_.waiting_bytes() > kMaxWaitingBytes) {
+    read_paused_ = true;
+    connection_->pause_reading();
+  }
+  flush(std::move(lock));  // credit that the frames gave or took
+}
+
+void CallsStream::on_bad_message(std::string_view why, bool too_large) {
+  Lock lock(mutex_);
+  if (cancelled_) return;
+  cancelled_ = finished_ = true;
+  abandon_all();
+  connection_->send_failure(
+      stream_id_,
+      Error(too_large ? errors::kMessageTooLarge : errors::kInvalidRequest, std::string(why)));
   flush(std::move(lock));
-  if (go_on) read();
+}
+
+void CallsStream::on_end() {
+  Lock lock(mutex_);
+  reads_done_ = true;
+  flush(std::move(lock));
 }
 
 void CallsStream::on_frame(std::string_view bytes) {
@@ -351,58 +335,45 @@ void CallsStream::abandon_all() {
 }
 
 void CallsStream::flush(Lock lock) {
-  if (corked_ || writing_ || finished_) return;
-  if (!cancelled_ && !outbox_.empty()) {
+  const bool ending = reads_done_ && calls_.empty();
+  if (turn_due_ || finished_ || (outbox_.empty() && !ending)) return;
+  turn_due_ = true;
+  lock.unlock();
+  if (auto connection = weak_connection_.lock()) connection->wake(shared_from_this());
+}
+
+void CallsStream::on_turn() {
+  Lock lock(mutex_);
+  turn_due_ = false;
+  if (cancelled_ || finished_) return;
+  while (!outbox_.empty() && connection_->unsent(stream_id_) < kMaxUnsentBytes) {
     Transfer* sent = nullptr;
-    std::string batch = outbox_.take(sent);
+    const std::string batch = outbox_.take(sent);
     dispatcher_.probe().batch_sent(batch.size());
-    outgoing_ = slices::from_string(std::move(batch));
+    connection_->send_message(stream_id_, batch);
     if (sent) {
       auto call = find(sent->id);
       erase(*call, nullptr);
     }
-    writing_ = true;
-    lock.unlock();
-    StartWrite(&outgoing_);
-    return;
   }
-  if (cancelled_ || (reads_done_ && calls_.empty())) {
-    finished_ = true;
-    const bool cancelled = cancelled_;
-    lock.unlock();
-    Finish(cancelled ? grpc::Status::CANCELLED : grpc::Status::OK);
+  if (read_paused_ && outbox_.waiting_bytes() <= kMaxWaitingBytes / 2) {
+    read_paused_ = false;
+    connection_->resume_reading();
   }
+  if (!reads_done_ || !calls_.empty() || !outbox_.empty()) return;
+  finished_ = true;
+  connection_->send_end(stream_id_, grpc_wire::ok_trailers());
 }
 
-void CallsStream::OnWriteDone(bool ok) {
-  Lock lock(mutex_);
-  writing_ = false;
-  if (!ok && !cancelled_) {
-    cancelled_ = true;
-    abandon_all();
-  }
-  const bool resume =
-      read_paused_ && !cancelled_ && outbox_.waiting_bytes() <= kMaxWaitingBytes / 2;
-  if (resume) read_paused_ = false;
-  flush(std::move(lock));
-  if (resume) read();
-}
-
-void CallsStream::OnCancel() {
-  Lock lock(mutex_);
-  cancelled_ = true;
-  abandon_all();
-  flush(std::move(lock));
-}
-
-void CallsStream::OnDone() {
+void CallsStream::on_closed(std::string_view) {
   {
     Lock lock(mutex_);
     cancelled_ = true;
     abandon_all();
+    if (std::exchange(read_paused_, false)) connection_->resume_reading();
+    connection_ = nullptr;
   }
   dispatcher_.close_stream(this);
-  auto keep = std::move(keep_);
 }
 
 }  // namespace raymesh::rpc

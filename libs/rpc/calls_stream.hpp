@@ -1,7 +1,7 @@
 // The service's end of one `Calls` stream: takes frames, runs handlers, sends replies in batches.
-// gRPC owns it (through `keep_`) until OnDone, and every call under way holds it too. Reactions
-// come from gRPC threads, answers from any thread; one mutex guards the state, and neither handlers
-// nor gRPC operations run under it.
+// Its connection holds it, and every call under way too. Frames come on the connection's thread,
+// answers from any; one mutex guards the state, and no handler runs under it. What was answered in
+// one turn of the connection's thread leaves together.
 #pragma once
 
 #include <memory>
@@ -9,29 +9,29 @@
 #include <unordered_map>
 #include <vector>
 
-#include <grpcpp/grpcpp.h>
-
-#include "libs/rpc/calls_service.hpp"
 #include "libs/rpc/deadline_queue.hpp"
 #include "libs/rpc/dispatcher.hpp"
+#include "libs/rpc/http2_connection.hpp"
 #include "libs/rpc/outbox.hpp"
 
 namespace raymesh::rpc {
 
-class CallsStream final : public CallsReactor, public std::enable_shared_from_this<CallsStream> {
+class CallsStream final : public StreamHandler, public std::enable_shared_from_this<CallsStream> {
  public:
-  CallsStream(Dispatcher& dispatcher, Caller caller);
+  CallsStream(Dispatcher& dispatcher, Caller caller, Http2Connection& connection,
+              Http2Session::StreamId id);
   ~CallsStream() override;
 
-  /// Starts reading. Called once, after Dispatcher::open_stream.
+  /// Tells the caller that the stream is up. Called once, after Dispatcher::open_stream.
   void start();
   /// Tells the other side to send no new calls.
   void drain();
 
-  void OnReadDone(bool ok) override;
-  void OnWriteDone(bool ok) override;
-  void OnCancel() override;
-  void OnDone() override;
+  void on_message(std::string_view batch) override;
+  void on_bad_message(std::string_view why, bool too_large) override;
+  void on_end() override;
+  void on_closed(std::string_view reason) override;
+  void on_turn() override;
 
  private:
   struct StreamCall;
@@ -52,15 +52,14 @@ class CallsStream final : public CallsReactor, public std::enable_shared_from_th
   void abandon_all();
   StreamCallPtr find(uint64_t id);
   void arm_deadline(Clock::time_point at, uint64_t id);
-  /// Starts the next gRPC operation, if one is due; unlocks.
+  /// Unlocks, and asks for a turn if there is something to do in it.
   void flush(Lock lock);
-  void read();
 
   Dispatcher& dispatcher_;
   const Caller caller_;
-  std::shared_ptr<CallsStream> keep_;
-  grpc::ByteBuffer incoming_;
-  grpc::ByteBuffer outgoing_;
+  const std::weak_ptr<Http2Connection> weak_connection_;  // from any thread
+  Http2Connection* connection_;                           // on its thread; nullptr after on_closed
+  const Http2Session::StreamId stream_id_;
 
   std::mutex mutex_;
   std::unordered_map<uint64_t, StreamCallPtr> calls_;
@@ -69,12 +68,11 @@ class CallsStream final : public CallsReactor, public std::enable_shared_from_th
   Clock::time_point alarm_ = Clock::time_point::max();  // when the timer is due
   uint64_t last_id_ = 0;
   size_t held_bytes_ = 0;     // requests and replies of calls_
-  bool corked_ = false;       // a batch is being read: answers wait for its end
-  bool writing_ = false;      // Invariant: true exactly while a StartWrite is in flight
-  bool read_paused_ = false;  // too much to send: reads go on when it is gone
+  bool turn_due_ = false;     // on_turn will come
+  bool read_paused_ = false;  // too much to send: reading goes on when it is gone
   bool reads_done_ = false;   // the other side will send nothing more
   bool cancelled_ = false;    // the stream has broken or was cancelled
-  bool finished_ = false;     // Finish was called
+  bool finished_ = false;     // the trailers were sent
 };
 
 }  // namespace raymesh::rpc

@@ -1,28 +1,14 @@
 #include "libs/rpc/credentials.hpp"
 
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/security/server_credentials.h>
-#include <grpcpp/security/tls_certificate_provider.h>
-#include <grpcpp/security/tls_credentials_options.h>
-
 #include "libs/crypto/certificates.hpp"
 
 namespace raymesh::rpc {
-namespace {
-
-Status check_files(const TlsFiles& tls) {
+Status check_tls_files(const TlsFiles& tls) {
   if (tls.certificate.empty() || tls.key.empty() || tls.authority.empty())
     return Error(errors::kInvalidValue,
                  "mesh certificates: certificate, key and CA belong together; set all three");
   return crypto::check_certificate_files(tls.certificate, tls.key, tls.authority);
 }
-
-std::shared_ptr<grpc::experimental::FileWatcherCertificateProvider> watch(const TlsFiles& tls) {
-  return std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
-      tls.key, tls.certificate, tls.authority, static_cast<unsigned>(tls.reload_every.count()));
-}
-
-}  // namespace
 
 std::string role_of_service(std::string_view service) {
   const size_t start = service.find('.') + 1;
@@ -40,7 +26,7 @@ bool is_loopback(std::string_view address) {
 }
 
 Status check_bind(const std::string& address, const ServerCredentials& credentials) {
-  if (!credentials.tls.empty()) return check_files(credentials.tls);
+  if (!credentials.tls.empty()) return check_tls_files(credentials.tls);
   if (address.empty()) return ok_status();
   if (!is_loopback(address))
     return Error(errors::kInvalidValue,
@@ -58,7 +44,7 @@ Status check_bind(const std::string& address, const ServerCredentials& credentia
 }
 
 Status check_endpoint(const std::string& endpoint, const ClientCredentials& credentials) {
-  if (!credentials.tls.empty()) return check_files(credentials.tls);
+  if (!credentials.tls.empty()) return check_tls_files(credentials.tls);
   std::string_view address = endpoint;
   if (address.starts_with("dns:")) address.remove_prefix(4);
   if (!is_loopback(address))
@@ -66,26 +52,6 @@ Status check_endpoint(const std::string& endpoint, const ClientCredentials& cred
                                             " is not loopback: that needs mesh certificates "
                                             "(--mesh-cert, --mesh-key, --mesh-ca)");
   return ok_status();
-}
-
-Result<std::shared_ptr<grpc::ServerCredentials>> grpc_server_credentials(const TlsFiles& tls) {
-  if (tls.empty()) return grpc::InsecureServerCredentials();
-  RAYMESH_CHECK_OK(check_files(tls));
-  grpc::experimental::TlsServerCredentialsOptions options(watch(tls));
-  options.watch_root_certs();
-  options.watch_identity_key_cert_pairs();
-  options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  return grpc::experimental::TlsServerCredentials(options);
-}
-
-Result<std::shared_ptr<grpc::ChannelCredentials>> grpc_channel_credentials(const TlsFiles& tls) {
-  if (tls.empty()) return grpc::InsecureChannelCredentials();
-  RAYMESH_CHECK_OK(check_files(tls));
-  grpc::experimental::TlsChannelCredentialsOptions options;
-  options.set_certificate_provider(watch(tls));
-  options.watch_root_certs();
-  options.watch_identity_key_cert_pairs();
-  return grpc::experimental::TlsCredentials(options);
 }
 
 }  // namespace raymesh::rpc

@@ -1,20 +1,13 @@
 // Who a process is, and whom it believes. mTLS with certificates from files; on loopback, where
 // there may be none, a shared cluster key proves the gateway's identity; in one process the
-// in-process channel does. Values, used at start-up.
+// in-process connection does. Values, used at start-up.
 #pragma once
 
-#include <chrono>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "libs/base/result.hpp"
-
-namespace grpc {
-class ChannelCredentials;
-class ServerCredentials;
-}  // namespace grpc
 
 namespace raymesh::rpc {
 
@@ -22,7 +15,6 @@ struct TlsFiles {
   std::string certificate;  // PEM file; its DNS name "<role>.raymesh" is the identity
   std::string key;          // PEM file
   std::string authority;    // PEM file of the CA that signed every process's certificate
-  std::chrono::seconds reload_every{10};  // files are read again: renewing needs no restart
   bool empty() const { return certificate.empty() && key.empty() && authority.empty(); }
 };
 
@@ -61,10 +53,7 @@ std::string role_of_service(std::string_view service);
 /// True for "127.x.y.z:port", "[::1]:port", "localhost:port" and "unix:/path".
 bool is_loopback(std::string_view address);
 
-/// gRPC's credentials: TLS 1.2 and 1.3, both sides show a certificate of the authority, files read
-/// again every `reload_every`. Plain for empty `tls`. Errors: `invalid_value` for files that cannot
-/// be read or do not fit together.
-Result<std::shared_ptr<grpc::ServerCredentials>> grpc_server_credentials(const TlsFiles& tls);
-Result<std::shared_ptr<grpc::ChannelCredentials>> grpc_channel_credentials(const TlsFiles& tls);
+/// Refuses half of a certificate, files that cannot be read, and ones that do not fit together.
+Status check_tls_files(const TlsFiles& tls);
 
 }  // namespace raymesh::rpc

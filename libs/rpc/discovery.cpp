@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "libs/rpc/peer_core.hpp"
+#include "libs/rpc/peer_group.hpp"
 #include "libs/rpc/resolver.hpp"
 #include "libs/rpc/timers.hpp"
 
@@ -34,8 +34,8 @@ Status Discovery::check(std::string_view endpoint) {
   return ok_status();
 }
 
-Discovery::Discovery(const std::vector<std::string>& endpoints, std::weak_ptr<PeerCore> core)
-    : core_(std::move(core)) {
+Discovery::Discovery(const std::vector<std::string>& endpoints, std::weak_ptr<PeerGroup> group)
+    : group_(std::move(group)) {
   for (const auto& endpoint : endpoints) {
     if (!endpoint.starts_with(kDns)) {
       fixed_.push_back(endpoint);
@@ -62,14 +62,14 @@ void Discovery::publish() {
   }
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
-  if (auto core = core_.lock()) core->set_addresses(all);
+  if (auto group = group_.lock()) group->set_addresses(all);
 }
 
 void Discovery::tick() {
   if (names_.empty()) return;
-  auto core = core_.lock();
-  if (!core) return;
-  if (!core->take_used() && core->ready()) return look_up_later();
+  auto group = group_.lock();
+  if (!group) return;
+  if (!group->take_used() && group->ready()) return look_up_later();
   {
     std::lock_guard lock(mutex_);
     outstanding_ = names_.size();

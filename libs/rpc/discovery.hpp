@@ -13,14 +13,14 @@
 
 namespace raymesh::rpc {
 
-class PeerCore;
+class PeerGroup;
 
 class Discovery final : public std::enable_shared_from_this<Discovery> {
  public:
   static constexpr int kEverySeconds = 5;
 
-  Discovery(const std::vector<std::string>& endpoints, std::weak_ptr<PeerCore> core);
-  /// Gives the core its first addresses.
+  Discovery(const std::vector<std::string>& endpoints, std::weak_ptr<PeerGroup> group);
+  /// Gives the group its first addresses.
   void start();
 
   /// Errors: `invalid_value` for anything but "host:port", "unix:/path" or "dns:name:port".
@@ -37,7 +37,7 @@ class Discovery final : public std::enable_shared_from_this<Discovery> {
   void look_up_later();
   void tick();
 
-  const std::weak_ptr<PeerCore> core_;
+  const std::weak_ptr<PeerGroup> group_;
   std::mutex mutex_;
   std::vector<std::string> fixed_;
   std::vector<Name> names_;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <grpc/grpc_security_constants.h>
-
 #include "libs/crypto/hash.hpp"
 #include "libs/crypto/jwt.hpp"
 #include "libs/rpc/calls_stream.hpp"
@@ -11,27 +9,6 @@
 
 namespace raymesh::rpc {
 namespace {
-
-std::string_view view(grpc::string_ref s) {
-  return {s.data(), s.size()};
-}
-
-std::optional<std::string_view> find_metadata(const grpc::ServerContextBase& context,
-                                              const char* key) {
-  const auto& all = context.client_metadata();
-  auto it = all.find(key);
-  if (it == all.end()) return std::nullopt;
-  return view(it->second);
-}
-
-// The in-process transport has no handshake, so its auth context is empty; every listening port has
-// a security connector that sets the transport's type on the server's own side (gRPC 1.51, also for
-// plain ports: "insecure"). A remote caller has no say in either. Checked by tests/unit/rpc.
-bool is_in_process(const grpc::ServerContextBase& context) {
-  const auto auth = context.auth_context();
-  if (auth && auth->begin() != auth->end()) return false;
-  return context.peer() == "unknown";
-}
 
 bool printable(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
@@ -75,17 +52,15 @@ Result<Caller> Dispatcher::identify_token(std::string_view bearer) const {
   return Caller{Caller::Kind::kToken, std::move(token.id), std::move(token.project)};
 }
 
-Result<Caller> Dispatcher::identify(const grpc::ServerContextBase& context) const {
+Result<Caller> Dispatcher::identify(const Proof& proof) const {
   constexpr std::string_view kBearer = "Bearer ";
-  if (auto header = find_metadata(context, "authorization"); header && header->starts_with(kBearer))
-    return identify_token(header->substr(kBearer.size()));
-  if (is_in_process(context)) return Caller{Caller::Kind::kGateway, "gateway", {}};
+  if (proof.authorization.starts_with(kBearer))
+    return identify_token(proof.authorization.substr(kBearer.size()));
+  if (proof.in_process) return Caller{Caller::Kind::kGateway, "gateway", {}};
 
   if (tls_) {
     std::string_view role;
-    const auto auth = context.auth_context();
-    for (grpc::string_ref name : auth->FindPropertyValues(GRPC_PEER_DNS_PROPERTY_NAME)) {
-      std::string_view dns = view(name);
+    for (std::string_view dns : proof.certificate) {
       if (!dns.ends_with(kIdentityDomain)) continue;
       if (!role.empty())
         return Error(errors::kUnauthenticated, "the certificate names more than one role");
@@ -97,8 +72,8 @@ Result<Caller> Dispatcher::identify(const grpc::ServerContextBase& context) cons
         role == "gateway" ? Caller::Kind::kGateway : Caller::Kind::kService, std::string(role), {}};
   }
 
-  auto key = find_metadata(context, kClusterKeyMetadata);
-  if (!key || cluster_key_.empty() || !crypto::constant_time_equal(*key, cluster_key_))
+  if (proof.cluster_key.empty() || cluster_key_.empty() ||
+      !crypto::constant_time_equal(proof.cluster_key, cluster_key_))
     return Error(errors::kUnauthenticated,
                  "the caller showed no certificate, service token or right cluster key");
   return Caller{Caller::Kind::kGateway, "gateway", {}};

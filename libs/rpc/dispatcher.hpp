@@ -1,6 +1,6 @@
-// What both doors of a server share: it decides who calls (certificate, in-process channel, cluster
-// key, service token), what the caller may do and say, and counts calls. Owned by the Server, which
-// outlives every call; thread-safe.
+// What both doors of a server share: it decides who calls (certificate, in-process connection,
+// cluster key, service token), what the caller may do and say, and counts calls. Owned by the
+// Server, which outlives every call; thread-safe.
 #pragma once
 
 #include <atomic>
@@ -10,8 +10,7 @@
 #include <optional>
 #include <string_view>
 #include <unordered_map>
-
-#include <grpcpp/server_context.h>
+#include <vector>
 
 #include "libs/crypto/key_ring.hpp"
 #include "libs/rpc/frames.hpp"
@@ -23,13 +22,21 @@ namespace raymesh::rpc {
 
 class CallsStream;
 
+/// What a caller shows of itself.
+struct Proof {
+  bool in_process = false;               // the connection was made by Server::connect_in_process
+  std::vector<std::string> certificate;  // DNS names of the verified certificate
+  std::string_view authorization;        // metadata, empty when there is none
+  std::string_view cluster_key;
+};
+
 class Dispatcher {
  public:
   static Result<std::unique_ptr<Dispatcher>> create(const ServerConfig& config,
                                                     MethodTable methods);
 
   /// Errors: `unauthenticated`.
-  Result<Caller> identify(const grpc::ServerContextBase& context) const;
+  Result<Caller> identify(const Proof& proof) const;
   /// Errors: `unknown_method`, `permission_denied`.
   Result<const Method*> authorize(std::string_view method, const Caller& caller) const;
   /// Fills in on whose behalf the call is. Errors: `untrusted_context`, `wrong_project`,

@@ -26,9 +26,4 @@ Error error_from_proto(const common::v1::Error& proto) {
                proto.code() + ": " + proto.message(), retry);
 }
 
-grpc::Status error_to_status(const Error& error) {
-  return grpc::Status(static_cast<grpc::StatusCode>(error.status()), error.message,
-                      error_to_proto(error).SerializeAsString());
-}
-
 }  // namespace raymesh::rpc

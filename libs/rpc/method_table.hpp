@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "libs/rpc/call.hpp"
+#include "raymesh/common/v1/calls.pb.h"
 
 namespace raymesh::rpc {
 
@@ -30,6 +31,11 @@ class Method {
   /// Parses `payload`, runs the handler, and gives the serialized answer to `sink`.
   virtual void run(CallPtr call, std::string_view payload,
                    std::shared_ptr<ReplySink> sink) const = 0;
+  /// The same for a call that brings its context in the request's own field `context`, as unary
+  /// ones do: `admit` decides about it first. Refused calls are answered by nobody here.
+  using Admit = std::function<bool(const common::v1::CallContext&)>;
+  virtual void run_with_context(CallPtr call, std::string_view payload, const Admit& admit,
+                                std::shared_ptr<ReplySink> sink) const = 0;
 
   const std::string name;
   const uint8_t callers;
@@ -43,10 +49,31 @@ class TypedMethod final : public Method {
 
   void run(CallPtr call, std::string_view payload, std::shared_ptr<ReplySink> sink) const override {
     Request request;
-    if (!request.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
-      sink->reply(Error(errors::kInvalidRequest, name + ": the request message does not parse"));
-      return;
-    }
+    if (parse(payload, request, *sink)) start(std::move(call), std::move(request), std::move(sink));
+  }
+
+  void run_with_context(CallPtr call, std::string_view payload, const Admit& admit,
+                        std::shared_ptr<ReplySink> sink) const override {
+    Request request;
+    if (!parse(payload, request, *sink)) return;
+    bool admitted = false;
+    if constexpr (requires { request.context(); })
+      admitted = admit(request.context());
+    else
+      admitted = admit(common::v1::CallContext());
+    if (admitted) start(std::move(call), std::move(request), std::move(sink));
+  }
+
+  const Handler<Request, Reply> handler;
+
+ private:
+  bool parse(std::string_view payload, Request& request, ReplySink& sink) const {
+    if (request.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) return true;
+    sink.reply(Error(errors::kInvalidRequest, name + ": the request message does not parse"));
+    return false;
+  }
+
+  void start(CallPtr call, Request request, std::shared_ptr<ReplySink> sink) const {
     handler(std::move(call), std::move(request),
             Responder<Reply>([sink = std::move(sink)](Result<Reply> reply) {
               if (reply.ok())
@@ -55,8 +82,6 @@ class TypedMethod final : public Method {
                 sink->reply(std::move(reply).error());
             }));
   }
-
-  const Handler<Request, Reply> handler;
 };
 
 class MethodTable {

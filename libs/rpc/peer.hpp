@@ -1,8 +1,9 @@
 // The caller's side: a Peer stands for one service of the cluster, whatever number of endpoints it
 // has. It keeps one multiplexed stream per endpoint, finds endpoints anew (static list, or DNS
 // every 5 s), reconnects with backoff, repeats what is safe to repeat, and answers every call
-// exactly once, at the latest when its timeout has passed. Thread-safe. Completions run on a gRPC
-// thread, the timer thread, or the caller's own (immediate refusals), and must hand over at once.
+// exactly once, at the latest when its timeout has passed. Thread-safe. Completions run on the
+// I/O thread that made the call (the first one, when another thread did), on the timer thread, or
+// on the caller's own (immediate refusals), and must hand over at once.
 #pragma once
 
 #include <chrono>
@@ -12,8 +13,6 @@
 #include <string_view>
 #include <vector>
 
-#include <grpcpp/channel.h>
-
 #include "libs/base/result.hpp"
 #include "libs/base/unique_function.hpp"
 #include "libs/telemetry/metrics.hpp"
@@ -22,7 +21,13 @@ namespace raymesh::common::v1 {
 class CallContext;
 }
 
+namespace raymesh::net {
+class IoThreads;
+}
+
 namespace raymesh::rpc {
+
+class Server;
 
 /// Whether a call may be sent again after the stream it was sent on broke.
 enum class Repeat { kSafe, kNever };
@@ -48,8 +53,10 @@ class Peer {
   virtual void cancel(uint64_t ticket) = 0;
   /// At least one stream is up.
   virtual bool ready() const = 0;
-  /// No new calls and no new connections; calls in flight are answered or run into their timeouts.
-  virtual void shutdown() = 0;
+  /// Calls in flight end with `unavailable`, new ones are refused, and the streams have ended when
+  /// it returns (it does not wait on an I/O thread, which may not wait for itself). Before the
+  /// threads of PeerConfig end.
+  virtual void close() = 0;
 
   template <class Reply, class Request>
   uint64_t call(std::string_view method, const common::v1::CallContext& context,
@@ -90,16 +97,18 @@ struct PeerConfig {
   std::string role;
   PeerLimits limits;
   metrics::Registry* metrics = nullptr;  // may be null; must outlive the peer
+  /// Where its connections live; calls are best made there. Must outlive the peer. Null: one thread
+  /// of its own.
+  net::IoThreads* threads = nullptr;
 };
 
 struct ClientCredentials;  // credentials.hpp
 
 /// Errors: `invalid_value` for a malformed endpoint, one that is not loopback without certificates,
 /// or certificates that cannot be read. Does not wait for a connection. The last reference closes
-/// the peer: calls in flight end with `unavailable`, and it waits for its streams to end (except on
-/// a completion's thread, which may not wait for itself).
+/// the peer.
 Result<std::shared_ptr<Peer>> connect_peer(PeerConfig config, const ClientCredentials& credentials);
-/// `raymesh dev`: the service runs in this process (Server::in_process_channel).
-std::shared_ptr<Peer> in_process_peer(PeerConfig config, std::shared_ptr<grpc::Channel> channel);
+/// `raymesh dev`: the service runs in this process. `server` outlives the peer.
+std::shared_ptr<Peer> in_process_peer(PeerConfig config, Server& server);
 
 }  // namespace raymesh::rpc

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "libs/rpc/client_stream.hpp"
+#include "libs/rpc/credentials.hpp"
 #include "libs/rpc/timers.hpp"
 #include "raymesh/common/v1/calls.pb.h"
 
@@ -28,12 +28,16 @@ thread_local bool t_in_completion = false;
 
 }  // namespace
 
-PeerCore::PeerCore(PeerConfig config, std::string cluster_key, MakeChannel make_channel)
+PeerShared::PeerShared(const PeerConfig& config)
+    : projects(config.limits.max_calls_per_project),
+      probe(config.metrics, "client", role_of_service(config.service)) {}
+
+PeerCore::PeerCore(PeerConfig config, std::shared_ptr<const Dialer> dialer,
+                   std::shared_ptr<PeerShared> shared, Place place)
     : config_(std::move(config)),
-      cluster_key_(std::move(cluster_key)),
-      make_channel_(std::move(make_channel)),
-      projects_(config_.limits.max_calls_per_project),
-      probe_(config_.metrics, "client", role_of_service(config_.service)) {}
+      dialer_(std::move(dialer)),
+      shared_(std::move(shared)),
+      place_(place) {}
 
 PeerCore::~PeerCore() = default;
 
@@ -94,7 +98,7 @@ uint64_t PeerCore::call(std::string_view method, const common::v1::CallContext& 
         "the request is larger than " + std::to_string(limits.max_request_bytes) + " bytes");
   const auto now = Clock::now();
   Lock lock(mutex_);
-  if (shutdown_) {
+  if (closed_) {
     lock.unlock();
     return refuse(errors::kUnavailable, "the process is stopping");
   }
@@ -102,15 +106,16 @@ uint64_t PeerCore::call(std::string_view method, const common::v1::CallContext& 
     lock.unlock();
     return refuse(errors::kOverloaded, config_.service + " has too many calls in flight");
   }
-  if (auto admitted = projects_.admit(context.project()); !admitted.ok()) {
+  if (auto admitted = shared_->projects.admit(context.project()); !admitted.ok()) {
     lock.unlock();
     done(std::move(admitted).error());
     return 0;
   }
   used_ = true;
+  shared_->probe.in_flight_changed(1);
   Slot& slot = allocate();
   slot.started = now;
-  slot.probe = &probe_.method(method);
+  slot.probe = &shared_->probe.method(method);
   slot.repeat = options.repeat;
   slot.affinity = options.affinity;
   slot.deadline = now + options.timeout;
@@ -127,7 +132,7 @@ uint64_t PeerCore::call(std::string_view method, const common::v1::CallContext& 
   }
   arm(slot.deadline, ticket);
   send(slot, *stream);
-  flush(*stream, std::move(lock));
+  flush(*stream);
   return ticket;
 }
 
@@ -140,7 +145,7 @@ void PeerCore::cancel(uint64_t ticket) {
     ClientStream* stream = slot->stream;
     if (stream) stream->outbox.add_cancel(slot->id);
     end(*slot, Error(errors::kCancelled, "the caller has cancelled the call"), completed);
-    if (stream) flush(*stream, std::move(lock));
+    if (stream) flush(*stream);
   }
   run(completed);
 }
@@ -199,7 +204,8 @@ void PeerCore::end(Slot& slot, Result<std::string> result, Completed& completed)
   slot.probe->ended(result.ok() ? nullptr : result.error().kind, Clock::now() - slot.started);
   completed.emplace_back(std::move(slot.done), std::move(result));
   detach(slot);
-  projects_.release(slot.project);
+  shared_->projects.release(slot.project);
+  shared_->probe.in_flight_changed(-1);
   slot.state = State::kFree;
   slot.attempts = 0;
   slot.payload = {};
@@ -280,7 +286,7 @@ void PeerCore::on_alarm() {
       }
     }
     if (auto next = deadlines_.next()) set_alarm(*next);
-    flush_all(std::move(lock));
+    flush_all();
   }
   run(completed);
 }
@@ -298,29 +304,33 @@ bool PeerCore::ready() const {
                      [](const EndpointPtr& e) { return usable(e->stream.get()); });
 }
 
-void PeerCore::shutdown() {
+void PeerCore::post(net::IoThreads::Task task) {
   Lock lock(mutex_);
-  shutdown_ = true;
+  if (!detached_) place_.threads->post(place_.index, std::move(task));
 }
 
 void PeerCore::close() {
   Completed completed;
-  Lock lock(mutex_);
-  shutdown_ = true;
-  closed_ = true;
-  for (Slot& slot : slots_) {
-    if (slot.state == State::kFree) continue;
-    end(slot, Error(errors::kUnavailable, "the process is stopping"), completed);
+  std::vector<std::shared_ptr<ClientStream>> streams;
+  {
+    Lock lock(mutex_);
+    closed_ = true;
+    for (Slot& slot : slots_) {
+      if (slot.state == State::kFree) continue;
+      end(slot, Error(errors::kUnavailable, "the process is stopping"), completed);
+    }
+    streams = streams_;
+    endpoints_.clear();
   }
-  auto streams = streams_;
-  endpoints_.clear();
-  lock.unlock();
   run(completed);
   for (const auto& stream : streams) stream->abort();
-  streams.clear();
-  if (t_in_completion) return;
-  lock.lock();
-  streams_ended_.wait_for(lock, kCloseTimeout, [this] { return undestroyed_ == 0; });
+}
+
+void PeerCore::wait_closed() {
+  Lock lock(mutex_);
+  if (!t_in_completion && !place_.threads->here())
+    streams_ended_.wait_for(lock, kCloseTimeout, [this] { return streams_.empty(); });
+  detached_ = true;
 }
 
 }  // namespace raymesh::rpc

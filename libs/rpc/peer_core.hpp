@@ -1,6 +1,6 @@
-// The state behind a Peer: calls in flight, endpoints and their streams, under one mutex.
-// Completions and gRPC operations run outside of it. Held by its Peer handle and by every open
-// stream.
+// The state behind a Peer on one I/O thread: calls in flight, endpoints and their streams, under
+// one mutex, which is free nearly always, because callers on that thread come here and its streams
+// live on it. Completions run outside of the mutex. Held by its PeerGroup and by every open stream.
 //
 // A call is a slot. It waits (no stream is up), is queued (its frames lie in a stream's outbox),
 // sent, or ended. Its id on a stream holds the slot's index in the low bits, so that an answer
@@ -15,10 +15,8 @@
 #include <string>
 #include <vector>
 
-#include <grpcpp/channel.h>
-
 #include "libs/rpc/backoff.hpp"
-#include "libs/rpc/credentials.hpp"
+#include "libs/rpc/client_stream.hpp"
 #include "libs/rpc/deadline_queue.hpp"
 #include "libs/rpc/frames.hpp"
 #include "libs/rpc/outbox.hpp"
@@ -28,37 +26,45 @@
 
 namespace raymesh::rpc {
 
-class ClientStream;
+/// What the cores of one peer share. Thread-safe.
+struct PeerShared {
+  explicit PeerShared(const PeerConfig& config);
+  ProjectCounts projects;
+  Probe probe;
+};
 
 class PeerCore final : public std::enable_shared_from_this<PeerCore> {
  public:
   using Lock = std::unique_lock<std::mutex>;
-  /// Makes a channel for an address. Called on any thread, not under the mutex.
-  using MakeChannel = std::function<std::shared_ptr<grpc::Channel>(const std::string& address)>;
 
-  PeerCore(PeerConfig config, std::string cluster_key, MakeChannel make_channel);
+  /// `config.limits` are this core's share.
+  PeerCore(PeerConfig config, std::shared_ptr<const Dialer> dialer,
+           std::shared_ptr<PeerShared> shared, Place place);
   ~PeerCore();
 
   uint64_t call(std::string_view method, const common::v1::CallContext& context,
                 std::string payload, const CallOptions& options, Peer::Done done);
   void cancel(uint64_t ticket);
   bool ready() const;
-  void shutdown();
-  /// Fails what is in flight, ends the streams and waits for them (not on a gRPC thread of ours).
+  /// Fails what is in flight and ends the streams.
   void close();
+  /// Waits until they have ended, unless this is a thread that has to end them. Nothing is posted
+  /// to the I/O threads afterwards.
+  void wait_closed();
 
   /// The addresses there are now: streams are opened to new ones and drained to those gone.
   void set_addresses(const std::vector<std::string>& addresses);
 
   /// Whether a call was made since the last time this was asked.
   bool take_used();
+  /// Runs on the core's thread. Any thread.
+  void post(net::IoThreads::Task task);
 
   // Reactions of streams.
   void stream_up(ClientStream& stream);
   void stream_batch(ClientStream& stream, std::string_view batch);
-  void stream_write_done(ClientStream& stream, bool ok);
-  void stream_broken(ClientStream& stream);
-  void stream_done(ClientStream& stream, const grpc::Status& status);
+  void stream_turn(ClientStream& stream);
+  void stream_done(ClientStream& stream, const grpc_wire::Status& status);
 
  private:
   static constexpr uint32_t kIndexBits = 20;
@@ -95,15 +101,13 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
     uint64_t hash = 0;
     Backoff backoff;
     std::shared_ptr<ClientStream> stream;  // the one for new calls, up or connecting
+    size_t attempts = 0;
     bool removed = false;
     bool warned = false;  // the log knows that it is down
   };
   using EndpointPtr = std::shared_ptr<Endpoint>;
   /// Completions to run once the mutex is free.
   using Completed = std::vector<std::pair<Peer::Done, Result<std::string>>>;
-
-  /// What to do for a stream once the mutex is free.
-  enum class Action : uint8_t { kNone, kWrite, kHalfClose, kRelease };
 
   static uint64_t ticket_of(const Slot& slot);
   Slot* find(uint64_t ticket);
@@ -118,7 +122,6 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   static bool usable(const ClientStream* stream);
   ClientStream* choose(uint64_t affinity);
   void place_waiting();
-  std::shared_ptr<ClientStream> make_stream(std::shared_ptr<grpc::Channel> channel);
   void connect(const EndpointPtr& endpoint);
   void reconnect_later(const EndpointPtr& endpoint);
   EndpointPtr endpoint_of(const ClientStream& stream) const;
@@ -128,18 +131,18 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   void on_frame(ClientStream& stream, std::string_view bytes, Completed& completed);
   void on_chunk(ClientStream& stream, Slot& slot, std::string_view body, Completed& completed);
   void fail_over(ClientStream& stream, Completed& completed);
-  void note_end(Endpoint& endpoint, const ClientStream& stream, const grpc::Status& status);
+  void note_end(Endpoint& endpoint, const ClientStream& stream, const grpc_wire::Status& status);
 
   static void run(Completed& completed);
-  Action next_action(ClientStream& stream);
-  static void perform(ClientStream& stream, Action action);
-  /// Unlocks, then starts what is due on this stream.
-  void flush(ClientStream& stream, Lock lock);
-  void flush_all(Lock lock);
+  static bool has_work(const ClientStream& stream);
+  /// Asks for a turn of the stream's thread, if there is something to send.
+  void flush(ClientStream& stream);
+  void flush_all();
 
   const PeerConfig config_;
-  const std::string cluster_key_;
-  const MakeChannel make_channel_;
+  const std::shared_ptr<const Dialer> dialer_;
+  const std::shared_ptr<PeerShared> shared_;
+  const Place place_;
 
   mutable std::mutex mutex_;
   std::condition_variable streams_ended_;
@@ -151,15 +154,12 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   std::vector<EndpointPtr> endpoints_;
   size_t turn_ = 0;
   std::vector<std::shared_ptr<ClientStream>> streams_;  // all that have not ended
-  size_t undestroyed_ = 0;                              // streams that still exist
   DeadlineQueue deadlines_;
   Clock::time_point alarm_ = Clock::time_point::max();
-  ProjectCounts projects_;
-  Probe probe_;
   std::string last_failure_;  // why a stream ended, for people
   bool used_ = false;
-  bool shutdown_ = false;
   bool closed_ = false;
+  bool detached_ = false;  // the I/O threads may be gone
 };
 
 }  // namespace raymesh::rpc

@@ -1,9 +1,7 @@
 // The part of PeerCore that deals with endpoints, their streams and what comes in on them.
 #include <algorithm>
 
-#include "libs/rpc/client_stream.hpp"
 #include "libs/rpc/peer_core.hpp"
-#include "libs/rpc/slices.hpp"
 #include "libs/rpc/timers.hpp"
 #include "libs/telemetry/log.hpp"
 
@@ -16,6 +14,9 @@ constexpr std::chrono::milliseconds kGoodStream{1'000};
 /// A call that has met so many broken streams is not put on another one: it may be what breaks
 /// them.
 constexpr uint8_t kMaxAttempts = 4;
+/// What may wait in the connection: above it, small frames of later calls overtake what is still
+/// here, in the outbox.
+constexpr size_t kMaxUnsentBytes = 128u << 10;
 
 }  // namespace
 
@@ -42,36 +43,22 @@ void PeerCore::set_addresses(const std::vector<std::string>& addresses) {
     if (endpoint->stream) endpoint->stream->draining = true;
     return true;
   });
-  flush_all(std::move(lock));
+  flush_all();
+  lock.unlock();
   for (const auto& endpoint : added) connect(endpoint);
 }
 
-std::shared_ptr<ClientStream> PeerCore::make_stream(std::shared_ptr<grpc::Channel> channel) {
-  ++undestroyed_;
-  auto* stream = new ClientStream(shared_from_this(), std::move(channel), cluster_key_);
-  // Destroyed on the timer thread, whoever lets go of it last: with the process's last channel go
-  // gRPC's callback threads, and they cannot join themselves (gRPC 1.51 aborts).
-  return std::shared_ptr<ClientStream>(stream, [self = shared_from_this()](ClientStream* s) {
-    Timers::shared().at(Clock::now(), [self, owned = std::unique_ptr<ClientStream>(s)]() mutable {
-      owned.reset();
-      Lock lock(self->mutex_);
-      --self->undestroyed_;
-      self->streams_ended_.notify_all();
-    });
-  });
-}
-
 void PeerCore::connect(const EndpointPtr& endpoint) {
-  auto channel = make_channel_(endpoint->address);
   std::shared_ptr<ClientStream> stream;
   {
     Lock lock(mutex_);
-    if (shutdown_ || endpoint->removed || endpoint->stream) return;
-    stream = make_stream(std::move(channel));
+    if (closed_ || endpoint->removed || endpoint->stream) return;
+    stream = std::make_shared<ClientStream>(shared_from_this(), dialer_, endpoint->address,
+                                            endpoint->attempts++, place_);
     endpoint->stream = stream;
     streams_.push_back(stream);
   }
-  stream->start(config_.service);
+  stream->start();
   Timers::shared().at(Clock::now() + kConnectTimeout,
                       [core = weak_from_this(), weak = std::weak_ptr(stream)] {
                         auto self = core.lock();
@@ -85,15 +72,15 @@ void PeerCore::connect(const EndpointPtr& endpoint) {
 }
 
 void PeerCore::reconnect_later(const EndpointPtr& endpoint) {
-  if (shutdown_ || endpoint->removed) return;
+  if (closed_ || endpoint->removed) return;
   Timers::shared().at(Clock::now() + endpoint->backoff.next(), [weak = weak_from_this(), endpoint] {
     auto self = weak.lock();
     if (!self) return;
     {
       // Under the lock, because the metrics may be gone as soon as close() has returned.
       Lock lock(self->mutex_);
-      if (self->shutdown_) return;
-      self->probe_.reconnect();
+      if (self->closed_) return;
+      self->shared_->probe.reconnect();
     }
     self->connect(endpoint);
   });
@@ -109,14 +96,14 @@ void PeerCore::stream_up(ClientStream& stream) {
   Lock lock(mutex_);
   stream.up = true;
   stream.up_since = Clock::now();
-  probe_.stream_up();
+  shared_->probe.stream_up();
   if (auto endpoint = endpoint_of(stream)) {
     if (endpoint->warned)
       log::info("connected again", {{"peer", config_.service}, {"endpoint", endpoint->address}});
     endpoint->warned = false;
   }
   place_waiting();
-  flush_all(std::move(lock));
+  flush_all();
 }
 
 void PeerCore::stream_batch(ClientStream& stream, std::string_view batch) {
@@ -126,12 +113,9 @@ void PeerCore::stream_batch(ClientStream& stream, std::string_view batch) {
     Lock lock(mutex_);
     for (frames::Field f; reader.next(f);)
       if (f.number == 1) on_frame(stream, f.bytes, completed);
-    flush(stream, std::move(lock));
+    flush(stream);
   }
-  if (reader.ok())
-    stream.read();
-  else
-    stream.abort();
+  if (!reader.ok()) stream.abort();
   run(completed);
 }
 
@@ -199,25 +183,12 @@ void PeerCore::on_chunk(ClientStream& stream, Slot& slot, std::string_view body,
   slot.ungranted = 0;
 }
 
-void PeerCore::stream_write_done(ClientStream& stream, bool ok) {
-  Lock lock(mutex_);
-  stream.writing = false;
-  if (!ok) stream.broken = true;
-  flush(stream, std::move(lock));
-}
-
-void PeerCore::stream_broken(ClientStream& stream) {
-  Lock lock(mutex_);
-  stream.broken = true;
-  flush(stream, std::move(lock));
-}
-
-void PeerCore::stream_done(ClientStream& stream, const grpc::Status& status) {
+void PeerCore::stream_done(ClientStream& stream, const grpc_wire::Status& status) {
   Completed completed;
   {
     Lock lock(mutex_);
     stream.broken = true;
-    if (stream.up) probe_.stream_down();
+    if (stream.up) shared_->probe.stream_down();
     fail_over(stream, completed);
     if (auto endpoint = endpoint_of(stream)) {
       note_end(*endpoint, stream, status);
@@ -225,22 +196,25 @@ void PeerCore::stream_done(ClientStream& stream, const grpc::Status& status) {
       reconnect_later(endpoint);
     }
     place_waiting();
-    std::erase_if(streams_, [&](const auto& s) { return s.get() == &stream; });
-    flush_all(std::move(lock));
+    flush_all();
   }
   run(completed);
+  // Last, because close() waits for it.
+  Lock lock(mutex_);
+  std::erase_if(streams_, [&](const auto& s) { return s.get() == &stream; });
+  if (streams_.empty()) streams_ended_.notify_all();
 }
 
 void PeerCore::note_end(Endpoint& endpoint, const ClientStream& stream,
-                        const grpc::Status& status) {
+                        const grpc_wire::Status& status) {
   if (stream.up && Clock::now() - stream.up_since > kGoodStream) endpoint.backoff.reset();
-  last_failure_ = status.error_message();
+  last_failure_ = status.message;
   if (closed_ || endpoint.warned) return;
   endpoint.warned = true;
   log::warn("connection lost", {{"peer", config_.service},
                                 {"endpoint", endpoint.address},
-                                {"status", static_cast<int>(status.error_code())},
-                                {"reason", status.error_message()}});
+                                {"status", status.code},
+                                {"reason", status.message}});
 }
 
 void PeerCore::fail_over(ClientStream& stream, Completed& completed) {
@@ -263,58 +237,42 @@ void PeerCore::fail_over(ClientStream& stream, Completed& completed) {
                 "the connection to " + config_.service + " broke again and again", kRetryAfter),
           completed);
     } else {
-      wait(slot, slot.deadline);
+      // As long as a new call would wait, and no longer.
+      wait(slot, std::min(slot.deadline, Clock::now() + config_.limits.max_wait));
     }
   }
 }
 
-// ---- gRPC operations ----
+// ---- Sending ----
 
-PeerCore::Action PeerCore::next_action(ClientStream& stream) {
-  if (stream.writing) return Action::kNone;
-  if (stream.broken) return std::exchange(stream.held, false) ? Action::kRelease : Action::kNone;
-  if (!stream.outbox.empty()) {
+bool PeerCore::has_work(const ClientStream& stream) {
+  if (!stream.up || stream.broken || stream.half_closed) return false;
+  return !stream.outbox.empty() || (stream.draining && stream.in_flight == 0);
+}
+
+void PeerCore::flush(ClientStream& stream) {
+  if (stream.turn_due || !has_work(stream)) return;
+  stream.turn_due = true;
+  stream.wake();
+}
+
+void PeerCore::flush_all() {
+  for (const auto& stream : streams_) flush(*stream);
+}
+
+void PeerCore::stream_turn(ClientStream& stream) {
+  Lock lock(mutex_);
+  stream.turn_due = false;
+  if (!has_work(stream)) return;
+  while (!stream.outbox.empty() && stream.unsent() < kMaxUnsentBytes) {
     Transfer* sent = nullptr;
-    std::string batch = stream.outbox.take(sent);
-    probe_.batch_sent(batch.size());
-    probe_.in_flight(live_);
-    stream.outgoing = slices::from_string(std::move(batch));
-    stream.writing = true;
-    return Action::kWrite;
+    const std::string batch = stream.outbox.take(sent);
+    shared_->probe.batch_sent(batch.size());
+    stream.send(batch);
   }
-  if (stream.up && stream.draining && stream.in_flight == 0 && !stream.half_closed) {
-    stream.half_closed = true;
-    return Action::kHalfClose;
-  }
-  return Action::kNone;
-}
-
-void PeerCore::perform(ClientStream& stream, Action action) {
-  switch (action) {
-    case Action::kNone:
-      return;
-    case Action::kWrite:
-      return stream.StartWrite(&stream.outgoing);
-    case Action::kHalfClose:
-      return stream.StartWritesDone();
-    case Action::kRelease:
-      return stream.RemoveHold();
-  }
-}
-
-void PeerCore::flush(ClientStream& stream, Lock lock) {
-  const Action action = next_action(stream);
-  lock.unlock();
-  perform(stream, action);
-}
-
-void PeerCore::flush_all(Lock lock) {
-  std::vector<std::pair<std::shared_ptr<ClientStream>, Action>> due;
-  for (const auto& stream : streams_)
-    if (Action action = next_action(*stream); action != Action::kNone)
-      due.emplace_back(stream, action);
-  lock.unlock();
-  for (auto& [stream, action] : due) perform(*stream, action);
+  if (!stream.outbox.empty() || !stream.draining || stream.in_flight > 0) return;
+  stream.half_closed = true;
+  stream.half_close();
 }
 
 }  // namespace raymesh::rpc

@@ -23,8 +23,8 @@ std::vector<std::string> look_up(const std::string& host, const std::string& por
     char text[NI_MAXHOST];
     if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0)
       continue;
-    out.push_back(a->ai_family == AF_INET6 ? "ipv6:[" + std::string(text) + "]:" + port
-                                           : "ipv4:" + std::string(text) + ":" + port);
+    out.push_back(a->ai_family == AF_INET6 ? "[" + std::string(text) + "]:" + port
+                                           : std::string(text) + ":" + port);
   }
   freeaddrinfo(found);
   std::sort(out.begin(), out.end());

@@ -14,8 +14,8 @@ namespace raymesh::rpc {
 
 class Resolver {
  public:
-  /// Addresses as gRPC targets ("ipv4:10.0.0.7:5002"), sorted, none twice; empty when the name does
-  /// not resolve.
+  /// Numeric addresses ("10.0.0.7:5002", "[fd00::7]:5002"), sorted, none twice; empty when the name
+  /// does not resolve.
   using Done = UniqueFunction<void(std::vector<std::string>)>;
 
   static Resolver& shared();

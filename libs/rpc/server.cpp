@@ -1,95 +1,143 @@
 #include "libs/rpc/server.hpp"
 
+#include <sys/socket.h>
+
+#include <atomic>
+#include <condition_variable>
 #include <mutex>
+#include <optional>
+#include <unordered_map>
 
-#include <google/protobuf/descriptor.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/impl/service_type.h>
-
-#include "libs/rpc/channel_arguments.hpp"
-#include "libs/rpc/dispatcher.hpp"
-#include "libs/rpc/grpc_log.hpp"
+#include "libs/net/unique_fd.hpp"
+#include "libs/rpc/acceptor.hpp"
+#include "libs/rpc/mesh_tls.hpp"
+#include "libs/rpc/server_connection.hpp"
+#include "libs/telemetry/log.hpp"
 
 namespace raymesh::rpc {
 namespace {
 
-// Health and reflection are plug-ins of the whole process: switched on before the first builder.
-void enable_standard_services() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    route_grpc_log();
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  });
-}
+// Closing a connection of ours is a matter of milliseconds; nothing may hang on it.
+constexpr std::chrono::seconds kCloseTimeout{5};
 
 class ServerImpl final : public Server {
  public:
   ~ServerImpl() override { stop(std::chrono::milliseconds(0)); }
 
-  Status start(ServerConfig config, MethodTable methods, const MakeService& make) {
+  Status start(ServerConfig config, MethodTable methods) {
     RAYMESH_CHECK_OK(check_bind(config.address, config.credentials));
-    RAYMESH_TRY(auto credentials, grpc_server_credentials(config.credentials.tls));
-    RAYMESH_TRY(dispatcher_, Dispatcher::create(config, std::move(methods)));
-    service_ = make(*dispatcher_);
-
-    enable_standard_services();
-    grpc::ServerBuilder builder;
-    set_server_arguments(builder, config.limits.max_unary_bytes);
-    builder.RegisterService(service_.get());
-    if (!config.address.empty()) builder.AddListeningPort(config.address, credentials, &port_);
-    server_ = builder.BuildAndStart();
-    if (!server_ || (!config.address.empty() && port_ == 0))
-      return Error(errors::kUnavailable, config.name + ": cannot listen on " + config.address);
-    if (config.address.starts_with("unix:")) port_ = 0;
+    RAYMESH_TRY(tls_, load_mesh_tls(config.credentials.tls, net::TlsContext::Role::kMeshServer));
+    max_connections_ = config.limits.max_connections;
+    doors_.service = config.service;
+    doors_.standard = std::make_unique<StandardServices>(config.service);
+    RAYMESH_TRY(doors_.dispatcher, Dispatcher::create(config, std::move(methods)));
+    doors_.closed = [this](Http2Connection* connection) { forget(connection); };
+    if (!config.threads) own_threads_.emplace(1, "rpc-" + config.name);
+    threads_ = config.threads ? config.threads : &*own_threads_;
+    running_ = true;
+    if (!config.address.empty()) {
+      auto acceptor = Acceptor::open(config.address, {threads_, 0},
+                                     [this](int fd) { take(fd, /*in_process=*/false); });
+      if (!acceptor.ok())
+        return Error(*acceptor.error().kind, config.name + ": " + acceptor.error().message);
+      acceptor_ = std::move(*acceptor);
+    }
     set_serving(true);
     return ok_status();
   }
 
-  int port() const override { return port_; }
+  int port() const override { return acceptor_ ? acceptor_->port() : 0; }
 
-  std::shared_ptr<grpc::Channel> in_process_channel() override {
-    grpc::ChannelArguments arguments;
-    set_channel_arguments(arguments);
-    return server_->InProcessChannel(arguments);
+  int connect_in_process() override {
+    if (!running_) return -1;
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return -1;
+    take(ends[0], /*in_process=*/true);
+    return ends[1];
   }
 
-  void set_serving(bool serving) override {
-    auto* health = server_->GetHealthCheckService();
-    if (auto* named = dynamic_cast<NamedService*>(service_.get()))
-      health->SetServingStatus(named->full_name(), serving);
-    health->SetServingStatus(serving);
-  }
+  void set_serving(bool serving) override { doors_.standard->set_serving(serving); }
 
   void stop(std::chrono::milliseconds grace) override {
-    if (!server_) return;
+    if (!running_.exchange(false)) return;
+    const auto deadline = Clock::now() + grace;
     set_serving(false);
-    const auto deadline = std::chrono::system_clock::now() + grace;
-    dispatcher_->drain(grace);
-    server_->Shutdown(deadline);  // waits for unary calls as well, then cancels what is left
-    server_.reset();
+    doors_.dispatcher->drain(grace);
+    if (acceptor_) acceptor_->close();
+    doors_.standard->end_watches();
+    // What is open goes on, nothing new is taken.
+    for_each([](Http2Connection& connection) { connection.close_when_done(); });
+    if (!wait_for_end(deadline)) {
+      for_each([](Http2Connection& connection) { connection.close("the service has stopped"); });
+      if (!wait_for_end(Clock::now() + kCloseTimeout))
+        log::error("connections do not end", {{"service", doors_.service}});
+    }
+    if (own_threads_) own_threads_->stop();
   }
 
  private:
-  std::unique_ptr<Dispatcher> dispatcher_;
-  std::unique_ptr<grpc::Service> service_;
-  std::unique_ptr<grpc::Server> server_;
-  int port_ = 0;
+  // Any thread. Connections are dealt out to the threads in turn.
+  void take(int fd, bool in_process) {
+    const Place place{threads_, next_.fetch_add(1) % threads_->size()};
+    threads_->post(place.index, [this, place, owned = net::UniqueFd(fd), in_process]() mutable {
+      ssl_st* session = nullptr;
+      if (tls_ && !in_process && !(session = tls_->new_session(owned.get()))) return;
+      auto connection =
+          std::make_shared<ServerConnection>(place, owned.release(), session, in_process, doors_);
+      {
+        std::lock_guard lock(mutex_);
+        if (closing_ || connections_.size() >= max_connections_) return;
+        connections_.emplace(connection.get(), connection);
+      }
+      connection->start();
+    });
+  }
+
+  void forget(Http2Connection* connection) {
+    std::lock_guard lock(mutex_);
+    connections_.erase(connection);
+    if (connections_.empty()) ended_.notify_all();
+  }
+
+  template <class F>
+  void for_each(F f) {
+    std::vector<std::shared_ptr<Http2Connection>> all;
+    {
+      std::lock_guard lock(mutex_);
+      closing_ = true;
+      for (auto& [raw, connection] : connections_) all.push_back(connection);
+    }
+    for (auto& connection : all) {
+      const size_t index = connection->place().index;
+      threads_->post(index, [connection = std::move(connection), f] { f(*connection); });
+    }
+  }
+
+  bool wait_for_end(Clock::time_point until) {
+    std::unique_lock lock(mutex_);
+    return ended_.wait_until(lock, until, [this] { return connections_.empty(); });
+  }
+
+  std::shared_ptr<net::TlsContext> tls_;
+  Doors doors_;
+  size_t max_connections_ = 0;
+  std::optional<net::IoThreads> own_threads_;
+  net::IoThreads* threads_ = nullptr;
+  std::shared_ptr<Acceptor> acceptor_;
+  std::atomic<size_t> next_{0};
+  std::atomic<bool> running_{false};
+
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::unordered_map<Http2Connection*, std::shared_ptr<Http2Connection>> connections_;
+  bool closing_ = false;  // guarded by mutex_
 };
 
 }  // namespace
 
-int calls_method_index(const char* service_full_name) {
-  const auto* service =
-      google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service_full_name);
-  return service->FindMethodByName("Calls")->index();
-}
-
-Result<std::unique_ptr<Server>> Server::start(ServerConfig config, MethodTable methods,
-                                              const MakeService& make_service) {
+Result<std::unique_ptr<Server>> Server::start(ServerConfig config, MethodTable methods) {
   auto server = std::make_unique<ServerImpl>();
-  RAYMESH_CHECK_OK(server->start(std::move(config), std::move(methods), make_service));
+  RAYMESH_CHECK_OK(server->start(std::move(config), std::move(methods)));
   return std::unique_ptr<Server>(std::move(server));
 }
 

@@ -1,28 +1,20 @@
-// The service's side: a gRPC server with health, reflection, the typed service and its `Calls`
-// stream. Owned by the service's app; start and stop from one thread.
+// The service's side: a gRPC server with health, reflection, the service's methods and its `Calls`
+// stream, on I/O threads that it may share with the service. Owned by the service's app; start and
+// stop from one thread, not an I/O thread.
 //
-//   class StorageService final : public rpc::CallsService<storage::v1::Storage> {
-//    public:
-//     using CallsService::CallsService;
-//     grpc::ServerUnaryReactor* Query(grpc::CallbackServerContext* context,
-//                                     const QueryRequest* request, QueryReply* reply) override {
-//       return rpc::serve_unary(dispatcher(), "Query", context, request, reply);
-//     }
-//   };
-//   Server::start(config, std::move(methods), rpc::make_service<StorageService>);
+//   rpc::ServerConfig config;
+//   config.name = "storage";
+//   config.service = "raymesh.storage.v1.Storage";
+//   rpc::Server::start(std::move(config), std::move(methods));
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <string>
 
-#include <grpcpp/grpcpp.h>
-
-#include "libs/rpc/calls_service.hpp"
+#include "libs/net/io_threads.hpp"
 #include "libs/rpc/credentials.hpp"
 #include "libs/rpc/method_table.hpp"
-#include "libs/rpc/unary_call.hpp"
 #include "libs/telemetry/metrics.hpp"
 
 namespace raymesh::rpc {
@@ -34,39 +26,36 @@ struct ServerLimits {
   size_t max_request_bytes = 16u << 20;  // on the Calls stream, all chunks together
   size_t max_reply_bytes = 64u << 20;
   size_t max_stream_bytes = 256u << 20;  // requests and replies held for one stream
-  size_t max_streams = 256;
+  size_t max_streams = 1'024;            // Calls streams: one for each I/O thread of each gateway
+  size_t max_connections = 4'096;
   size_t max_unary_bytes = 4u << 20;  // one gRPC message of a unary method
 };
 
 struct ServerConfig {
   std::string name;     // "storage"
+  std::string service;  // full gRPC name, "raymesh.storage.v1.Storage"
   std::string address;  // "127.0.0.1:5002"; "unix:/path"; empty: in-process only
   ServerCredentials credentials;
   ServerLimits limits;
   metrics::Registry* metrics = nullptr;  // may be null; must outlive the server
+  /// Where connections live and handlers run; they must outlive stop(). Null: one of its own.
+  net::IoThreads* threads = nullptr;
 };
 
 class Server {
  public:
-  using MakeService = std::function<std::unique_ptr<grpc::Service>(Dispatcher&)>;
-
-  /// `make_service` gets the dispatcher that its unary methods and Calls hand over to.
-  static Result<std::unique_ptr<Server>> start(ServerConfig config, MethodTable methods,
-                                               const MakeService& make_service);
+  static Result<std::unique_ptr<Server>> start(ServerConfig config, MethodTable methods);
   virtual ~Server() = default;
 
   /// The port, when the address asked for port 0; 0 for a unix socket.
   virtual int port() const = 0;
-  virtual std::shared_ptr<grpc::Channel> in_process_channel() = 0;
+  /// A new connection from within this process, as the gateway: the caller's end of a socket pair,
+  /// non-blocking and the caller's own. -1 when the server has stopped or there are no descriptors.
+  virtual int connect_in_process() = 0;
   /// What the standard health service answers.
   virtual void set_serving(bool serving) = 0;
-  /// Health off, Drain on every stream, wait for calls in flight up to `grace`, then stop.
+  /// Health off, Drain on every stream, wait for calls in flight up to `grace`, then close.
   virtual void stop(std::chrono::milliseconds grace) = 0;
 };
-
-template <class Service>
-std::unique_ptr<grpc::Service> make_service(Dispatcher& dispatcher) {
-  return std::make_unique<Service>(dispatcher);
-}
 
 }  // namespace raymesh::rpc

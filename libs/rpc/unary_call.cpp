@@ -2,77 +2,108 @@
 
 #include <algorithm>
 
-#include "libs/rpc/dispatcher.hpp"
-#include "libs/rpc/error_wire.hpp"
+#include "libs/rpc/grpc_wire.hpp"
 
 namespace raymesh::rpc {
-namespace {
 
-// For calls without a deadline: a bound all the same.
-constexpr std::chrono::milliseconds kMaxTimeout = std::chrono::minutes(10);
+UnaryCall::UnaryCall(Dispatcher& dispatcher, const Method& method, Caller caller,
+                     std::chrono::nanoseconds timeout, Http2Connection& connection,
+                     Http2Session::StreamId id)
+    : dispatcher_(dispatcher),
+      method_(method),
+      weak_connection_(connection.weak_from_this()),
+      connection_(&connection),
+      stream_id_(id),
+      call_(std::make_shared<Call>()),
+      started_(Clock::now()) {
+  call_->caller = std::move(caller);
+  call_->deadline = started_ + timeout;
+}
 
-}  // namespace
+void UnaryCall::on_message(std::string_view message) {
+  if (request_) return on_bad_message("a unary method takes one message", false);
+  request_ = std::string(message);
+}
 
-UnaryCall::UnaryCall(Dispatcher& dispatcher, grpc::CallbackServerContext* context)
-    : dispatcher_(dispatcher), context_(context) {}
+void UnaryCall::on_bad_message(std::string_view why, bool too_large) {
+  reply(Error(too_large ? errors::kMessageTooLarge : errors::kInvalidRequest, std::string(why)));
+}
 
-UnaryCall::~UnaryCall() = default;
+void UnaryCall::on_end() {
+  if (!request_) return on_bad_message("the request has no message", false);
+  const std::string request = std::move(*request_);
+  method_.run_with_context(
+      call_, request, [this](const common::v1::CallContext& context) { return admit(context); },
+      shared_from_this());
+}
 
-const Method* UnaryCall::begin(std::string_view method, const common::v1::CallContext& context) {
-  keep_ = shared_from_this();
-  call_ = std::make_shared<Call>();
-  started_ = Clock::now();
-  const auto left = context_->deadline() - std::chrono::system_clock::now();
-  call_->deadline = started_ + std::min<Clock::duration>(
-                                   std::chrono::duration_cast<Clock::duration>(left), kMaxTimeout);
-  const auto refuse = [this](const Error& error) {
-    finish_error(error);
-    return nullptr;
-  };
-  auto caller = dispatcher_.identify(*context_);
-  if (!caller.ok()) return refuse(caller.error());
-  auto found = dispatcher_.authorize(method, *caller);
-  if (!found.ok()) return refuse(found.error());
+bool UnaryCall::admit(const common::v1::CallContext& context) {
   const frames::ContextBody body{context.project(),    context.user(),
                                  context.session(),    context.traceparent(),
                                  context.request_id(), context.client_address()};
-  auto accepted = dispatcher_.accept_context(*call_, *caller, body);
-  if (!accepted.ok()) return refuse(accepted.error());
-  auto admitted = dispatcher_.admit(call_->project);
-  if (!admitted.ok()) return refuse(admitted.error());
-  probe_ = &dispatcher_.probe().method((*found)->name);
-  return *found;
+  const Caller caller = call_->caller;
+  auto status = dispatcher_.accept_context(*call_, caller, body);
+  if (status.ok()) status = dispatcher_.admit(call_->project);
+  if (!status.ok()) {
+    reply(status.error());
+    return false;
+  }
+  std::unique_lock lock(mutex_);
+  admitted_ = !answered_;
+  if (admitted_) return true;
+  lock.unlock();
+  dispatcher_.release(call_->project);
+  return false;
 }
 
-void UnaryCall::ended(const ErrorKind* error) {
-  if (probe_)
-    probe_->ended(error, Clock::now() - started_);
-  else if (error)
+void UnaryCall::reply(Result<std::string> answer) {
+  bool admitted = false;
+  {
+    std::lock_guard lock(mutex_);
+    // Late answers end here: the dispatcher may be gone.
+    if (std::exchange(answered_, true)) return;
+    admitted = admitted_;
+  }
+  const size_t max = dispatcher_.limits().max_reply_bytes;
+  if (answer.ok() && answer->size() > max)
+    answer = Error(errors::kMessageTooLarge,
+                   "the answer is larger than " + std::to_string(max) + " bytes");
+  const ErrorKind* error = answer.ok() ? nullptr : answer.error().kind;
+  if (admitted) {
+    dispatcher_.probe().method(method_.name).ended(error, Clock::now() - started_);
+    dispatcher_.release(call_->project);
+  } else if (error) {
     dispatcher_.probe().refused(*error);
+  }
+  {
+    std::lock_guard lock(mutex_);
+    answer_ = std::move(answer);
+  }
+  if (auto connection = weak_connection_.lock()) connection->wake(shared_from_this());
 }
 
-void UnaryCall::finish() {
-  ended(nullptr);
-  Finish(grpc::Status::OK);
+void UnaryCall::time_is_up() {
+  call_->cancel();
+  reply(Error(errors::kDeadlineExceeded, "the call's time was up"));
 }
 
-void UnaryCall::finish_error(const Error& error) {
-  if (!claim()) return;
-  ended(error.kind);
-  context_->AddTrailingMetadata(kErrorMetadata, error_to_proto(error).SerializeAsString());
-  Finish(error_to_status(error));
+void UnaryCall::on_turn() {
+  std::optional<Result<std::string>> answer;
+  {
+    std::lock_guard lock(mutex_);
+    answer.swap(answer_);
+  }
+  if (!answer || !connection_) return;
+  if (!answer->ok()) return connection_->send_failure(stream_id_, answer->error());
+  connection_->send_headers(stream_id_, grpc_wire::answer_headers());
+  connection_->send_message(stream_id_, **answer);
+  connection_->send_end(stream_id_, grpc_wire::ok_trailers());
 }
 
-void UnaryCall::OnCancel() {
-  if (call_) call_->cancel();
-  if (!claim()) return;
-  ended(&errors::kCancelled);
-  Finish(grpc::Status::CANCELLED);
-}
-
-void UnaryCall::OnDone() {
-  if (probe_) dispatcher_.release(call_->project);
-  auto keep = std::move(keep_);
+void UnaryCall::on_closed(std::string_view) {
+  connection_ = nullptr;
+  call_->cancel();
+  reply(Error(errors::kCancelled, "the caller has gone"));
 }
 
 }  // namespace raymesh::rpc

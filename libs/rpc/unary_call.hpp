@@ -1,83 +1,55 @@
-// The unary door of a service: one reactor per call, answered once by the handler's Responder, by
-// cancellation or by the deadline, whichever is first. gRPC owns it through `keep_` until OnDone;
-// the Responder may come later and then finds the call closed.
+// The unary door of a service: one call, answered once by the handler's Responder, by cancellation
+// or by the deadline, whichever is first. Its connection holds it until the stream is gone, the
+// handler's Responder for as long as it likes: what comes late finds the call closed.
 #pragma once
 
-#include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
 #include <string_view>
 
-#include <grpcpp/grpcpp.h>
-
+#include "libs/rpc/dispatcher.hpp"
+#include "libs/rpc/http2_connection.hpp"
 #include "libs/rpc/method_table.hpp"
-#include "libs/rpc/probe.hpp"
-#include "raymesh/common/v1/calls.pb.h"
 
 namespace raymesh::rpc {
 
-class Dispatcher;
-
-class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_from_this<UnaryCall> {
+class UnaryCall final : public StreamHandler,
+                        public ReplySink,
+                        public std::enable_shared_from_this<UnaryCall> {
  public:
-  UnaryCall(Dispatcher& dispatcher, grpc::CallbackServerContext* context);
-  ~UnaryCall() override;
+  UnaryCall(Dispatcher& dispatcher, const Method& method, Caller caller,
+            std::chrono::nanoseconds timeout, Http2Connection& connection,
+            Http2Session::StreamId id);
 
-  /// Decides who calls and whether it may. nullptr: refused, and answered so.
-  const Method* begin(std::string_view method, const common::v1::CallContext& context);
-  const CallPtr& call() const { return call_; }
+  Clock::time_point deadline() const { return call_->deadline; }
+  /// The deadline has passed. On the connection's thread.
+  void time_is_up();
 
-  /// True for the first caller only: it must finish.
-  bool claim() { return !answered_.exchange(true); }
-  /// Only after `claim`. The answer is in the reply message.
-  void finish();
-  void finish_error(const Error& error);
-
-  void OnCancel() override;
-  void OnDone() override;
+  void on_message(std::string_view message) override;
+  void on_bad_message(std::string_view why, bool too_large) override;
+  void on_end() override;
+  void on_closed(std::string_view reason) override;
+  void on_turn() override;
+  void reply(Result<std::string> answer) override;
 
  private:
-  void ended(const ErrorKind* error);
+  bool admit(const common::v1::CallContext& context);
 
   Dispatcher& dispatcher_;
-  grpc::CallbackServerContext* context_;
-  CallPtr call_;
-  Probe::Method* probe_ = nullptr;  // set when the call was admitted
-  Clock::time_point started_;
-  std::atomic<bool> answered_{false};
-  std::shared_ptr<UnaryCall> keep_;
-};
+  const Method& method_;
+  const std::weak_ptr<Http2Connection> weak_connection_;  // from any thread
+  Http2Connection* connection_;                           // on its thread; nullptr after on_closed
+  const Http2Session::StreamId stream_id_;
+  const CallPtr call_;
+  const Clock::time_point started_;
+  std::optional<std::string> request_;
 
-/// Body of a unary method of a service:
-///   return rpc::serve_unary(dispatcher(), "Query", context, request, reply);
-template <class Request, class Reply>
-grpc::ServerUnaryReactor* serve_unary(Dispatcher& dispatcher, std::string_view method,
-                                      grpc::CallbackServerContext* context, const Request* request,
-                                      Reply* reply) {
-  auto unary = std::make_shared<UnaryCall>(dispatcher, context);
-  const Method* found = nullptr;
-  if constexpr (requires { request->context(); })
-    found = unary->begin(method, request->context());
-  else
-    found = unary->begin(method, common::v1::CallContext());
-  if (!found) return unary.get();
-  auto* typed = dynamic_cast<const TypedMethod<Request, Reply>*>(found);
-  if (!typed) {
-    unary->finish_error(
-        Error(errors::kInternal, std::string(method) + ": registered with other types"));
-    return unary.get();
-  }
-  grpc::ServerUnaryReactor* reactor = unary.get();
-  CallPtr call = unary->call();
-  typed->handler(std::move(call), Request(*request),
-                 Responder<Reply>([unary = std::move(unary), reply](Result<Reply> answer) {
-                   if (!answer.ok()) {
-                     unary->finish_error(answer.error());
-                   } else if (unary->claim()) {
-                     *reply = std::move(*answer);
-                     unary->finish();
-                   }
-                 }));
-  return reactor;
-}
+  std::mutex mutex_;
+  bool admitted_ = false;                      // guarded by mutex_: counted by the dispatcher
+  bool answered_ = false;                      // guarded by mutex_
+  std::optional<Result<std::string>> answer_;  // guarded by mutex_, until it is sent
+};
 
 }  // namespace raymesh::rpc

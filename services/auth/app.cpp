@@ -77,11 +77,11 @@ class AuthApp final : public App {
 
     rpc::ServerConfig server;
     server.name = "auth";
+    server.service = "raymesh.auth.v1.Auth";
     server.address = config_.listen;
     server.credentials = env_.common.server_credentials();
     server.metrics = &env_.metrics;
-    RAYMESH_TRY(server_, rpc::Server::start(std::move(server), auth_methods(*accounts_),
-                                            rpc::make_service<AuthService>));
+    RAYMESH_TRY(server_, rpc::Server::start(std::move(server), auth_methods(*accounts_)));
     // The first statement connects, so that readiness is known before anybody asks.
     (void)database_->state();
     server_->set_serving(true);
@@ -107,9 +107,7 @@ class AuthApp final : public App {
     if (database_) database_->stop(left());
   }
 
-  std::shared_ptr<grpc::Channel> in_process_channel() override {
-    return server_->in_process_channel();
-  }
+  rpc::Server& server() override { return *server_; }
   int port() const override { return server_->port(); }
 
  private:

@@ -110,30 +110,6 @@ void verify_token(Accounts& accounts, const CallPtr& call, const v1::VerifyToken
 
 }  // namespace
 
-grpc::ServerUnaryReactor* AuthService::ResolveKey(grpc::CallbackServerContext* context,
-                                                  const v1::ResolveKeyRequest* request,
-                                                  v1::ResolveKeyReply* reply) {
-  return rpc::serve_unary(dispatcher(), "ResolveKey", context, request, reply);
-}
-
-grpc::ServerUnaryReactor* AuthService::Signup(grpc::CallbackServerContext* context,
-                                              const v1::SignupRequest* request,
-                                              v1::SignupReply* reply) {
-  return rpc::serve_unary(dispatcher(), "Signup", context, request, reply);
-}
-
-grpc::ServerUnaryReactor* AuthService::Login(grpc::CallbackServerContext* context,
-                                             const v1::LoginRequest* request,
-                                             v1::LoginReply* reply) {
-  return rpc::serve_unary(dispatcher(), "Login", context, request, reply);
-}
-
-grpc::ServerUnaryReactor* AuthService::VerifyToken(grpc::CallbackServerContext* context,
-                                                   const v1::VerifyTokenRequest* request,
-                                                   v1::VerifyTokenReply* reply) {
-  return rpc::serve_unary(dispatcher(), "VerifyToken", context, request, reply);
-}
-
 rpc::MethodTable auth_methods(Accounts& accounts) {
   constexpr uint8_t kAnyClient = rpc::kCallerGateway | rpc::kCallerToken;
   rpc::MethodTable methods;

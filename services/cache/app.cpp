@@ -47,11 +47,12 @@ class CacheApp final : public App {
 
     rpc::ServerConfig server;
     server.name = "cache";
+    server.service = "raymesh.cache.v1.Cache";
     server.address = config_.listen;
     server.credentials = env_.common.server_credentials();
     server.metrics = &env_.metrics;
-    RAYMESH_TRY(server_, rpc::Server::start(std::move(server), cache_methods(*entries_, *leases_),
-                                            rpc::make_service<CacheService>));
+    server.threads = &io_;
+    RAYMESH_TRY(server_, rpc::Server::start(std::move(server), cache_methods(*entries_, *leases_)));
     server_->set_serving(true);
     return ok_status();
   }
@@ -76,9 +77,7 @@ class CacheApp final : public App {
     io_.stop();
   }
 
-  std::shared_ptr<grpc::Channel> in_process_channel() override {
-    return server_->in_process_channel();
-  }
+  rpc::Server& server() override { return *server_; }
   int port() const override { return server_->port(); }
 
  private:

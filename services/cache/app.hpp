@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
-#include <grpcpp/channel.h>
-
 #include "libs/host/app.hpp"
+
+namespace raymesh::rpc {
+class Server;
+}
 
 namespace raymesh::cache {
 
@@ -27,7 +29,8 @@ struct Config {
 
 class App : public host::App {
  public:
-  virtual std::shared_ptr<grpc::Channel> in_process_channel() = 0;
+  /// After start().
+  virtual rpc::Server& server() = 0;
   /// Of the gRPC server, when `listen` asked for port 0.
   virtual int port() const = 0;
 };

@@ -133,20 +133,4 @@ rpc::MethodTable cache_methods(Entries& entries, Leases& leases) {
   return table;
 }
 
-#define RAYMESH_CACHE_METHOD(name, Request, Reply)                                            \
-  CacheService::Reactor* CacheService::name(Context* c, const v1::Request* q, v1::Reply* r) { \
-    return rpc::serve_unary(dispatcher(), #name, c, q, r);                                    \
-  }
-RAYMESH_CACHE_METHOD(Get, KeyRequest, ValueReply)
-RAYMESH_CACHE_METHOD(Set, SetRequest, SetReply)
-RAYMESH_CACHE_METHOD(Delete, KeyRequest, BoolReply)
-RAYMESH_CACHE_METHOD(Expire, ExpireRequest, BoolReply)
-RAYMESH_CACHE_METHOD(HashSet, HashSetRequest, CountReply)
-RAYMESH_CACHE_METHOD(HashGetAll, KeyRequest, ValueReply)
-RAYMESH_CACHE_METHOD(SetAdd, MembersRequest, CountReply)
-RAYMESH_CACHE_METHOD(SetRemove, MembersRequest, CountReply)
-RAYMESH_CACHE_METHOD(SetMembers, KeyRequest, MembersReply)
-RAYMESH_CACHE_METHOD(LeaseTokens, LeaseTokensRequest, LeaseTokensReply)
-#undef RAYMESH_CACHE_METHOD
-
 }  // namespace raymesh::cache

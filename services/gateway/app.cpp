@@ -16,40 +16,59 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Result<Peers> connect(const Config& config, const host::Env& env) {
+constexpr char kAuth[] = "raymesh.auth.v1.Auth";
+constexpr char kStorage[] = "raymesh.storage.v1.Storage";
+constexpr char kCache[] = "raymesh.cache.v1.Cache";
+constexpr char kRealtime[] = "raymesh.realtime.v1.Realtime";
+
+rpc::PeerConfig peer_config(const char* service, const host::Env& env, net::IoThreads& threads) {
+  rpc::PeerConfig config;
+  config.service = service;
+  config.metrics = &env.metrics;
+  config.threads = &threads;
+  return config;
+}
+
+Result<Peers> connect(const Config& config, const host::Env& env, net::IoThreads& threads) {
   const rpc::ClientCredentials credentials = env.common.client_credentials();
   auto peer = [&](const char* service, const std::vector<std::string>& endpoints) {
-    rpc::PeerConfig peer_config;
-    peer_config.service = service;
-    peer_config.endpoints = endpoints;
-    peer_config.metrics = &env.metrics;
-    return rpc::connect_peer(std::move(peer_config), credentials);
+    rpc::PeerConfig found = peer_config(service, env, threads);
+    found.endpoints = endpoints;
+    return rpc::connect_peer(std::move(found), credentials);
   };
   Peers peers;
-  RAYMESH_TRY(peers.auth, peer("raymesh.auth.v1.Auth", config.auth_peers));
-  RAYMESH_TRY(peers.storage, peer("raymesh.storage.v1.Storage", config.storage_peers));
-  RAYMESH_TRY(peers.cache, peer("raymesh.cache.v1.Cache", config.cache_peers));
-  RAYMESH_TRY(peers.realtime, peer("raymesh.realtime.v1.Realtime", config.realtime_peers));
+  RAYMESH_TRY(peers.auth, peer(kAuth, config.auth_peers));
+  RAYMESH_TRY(peers.storage, peer(kStorage, config.storage_peers));
+  RAYMESH_TRY(peers.cache, peer(kCache, config.cache_peers));
+  RAYMESH_TRY(peers.realtime, peer(kRealtime, config.realtime_peers));
   return peers;
+}
+
+Peers connect(const LocalServices& services, const host::Env& env, net::IoThreads& threads) {
+  auto peer = [&](const char* service, rpc::Server* server) {
+    return rpc::in_process_peer(peer_config(service, env, threads), *server);
+  };
+  return {peer(kAuth, services.auth), peer(kStorage, services.storage),
+          peer(kCache, services.cache), peer(kRealtime, services.realtime)};
 }
 
 class GatewayApp final : public App {
  public:
-  /// Without `peers` it connects to those that `config` names.
-  GatewayApp(const Config& config, host::Env& env, std::optional<Peers> peers)
-      : config_(config), env_(env), owns_peers_(!peers) {
-    if (peers) peers_ = std::move(*peers);
-  }
+  /// Without `local` it connects to those that `config` names.
+  GatewayApp(const Config& config, host::Env& env, std::optional<LocalServices> local)
+      : config_(config), env_(env), local_(local) {}
   ~GatewayApp() override { stop(0ms); }
 
   Status start() override {
     RAYMESH_CHECK_OK(config_.check());
-    if (owns_peers_) {
-      RAYMESH_TRY(peers_, connect(config_, env_));
-    }
-    core_ = std::make_shared<Core>(config_, peers_, env_.metrics);
+    core_ = std::make_shared<Core>(config_, env_.metrics);
     if (!config_.tls_certificate.empty()) {
       RAYMESH_TRY(core_->tls, net::TlsContext::load(config_.tls_certificate, config_.tls_key));
+    }
+    if (local_) {
+      core_->peers = connect(*local_, env_, core_->threads);
+    } else {
+      RAYMESH_TRY(core_->peers, connect(config_, env_, core_->threads));
     }
     env_.metrics.gauge_function(
         "raymesh_gateway_rate_buckets", "Keys and client addresses whose rate is remembered", {},
@@ -79,8 +98,9 @@ class GatewayApp final : public App {
                                         std::string("no stream to ") + name + " is up");
                          }};
     };
-    return {check("auth", peers_.auth), check("storage", peers_.storage),
-            check("cache", peers_.cache), check("realtime", peers_.realtime)};
+    const Peers& peers = core_->peers;
+    return {check("auth", peers.auth), check("storage", peers.storage), check("cache", peers.cache),
+            check("realtime", peers.realtime)};
   }
 
   void stop(std::chrono::milliseconds grace) override {
@@ -101,11 +121,11 @@ class GatewayApp final : public App {
       for (HttpSession* session : sessions) session->abort();
       worker.wheel.stop();
     });
-    // Every call ends: it was cancelled, or it runs into its timeout. Their completions use the
-    // threads, so those end last.
-    if (owns_peers_)
-      for (const auto& peer : {peers_.auth, peers_.storage, peers_.cache, peers_.realtime})
-        peer->shutdown();
+    // What is still in flight has nobody who waits for it. Completions use the threads, so those
+    // end last.
+    const Peers& peers = core_->peers;
+    for (const auto& peer : {peers.auth, peers.storage, peers.cache, peers.realtime})
+      if (peer) peer->close();
     wait_until(std::chrono::steady_clock::now() + 15s, [this] { return core_->calls.load() == 0; });
     core_->threads.stop();
   }
@@ -135,8 +155,7 @@ class GatewayApp final : public App {
 
   const Config config_;
   host::Env& env_;
-  Peers peers_;
-  const bool owns_peers_;
+  const std::optional<LocalServices> local_;
   std::shared_ptr<Core> core_;
   std::shared_ptr<net::Listener> listener_;
   bool stopped_ = false;
@@ -148,8 +167,8 @@ std::unique_ptr<App> make_app(const Config& config, host::Env& env) {
   return std::make_unique<GatewayApp>(config, env, std::nullopt);
 }
 
-std::unique_ptr<App> make_app(const Config& config, host::Env& env, Peers peers) {
-  return std::make_unique<GatewayApp>(config, env, std::move(peers));
+std::unique_ptr<App> make_app(const Config& config, host::Env& env, const LocalServices& services) {
+  return std::make_unique<GatewayApp>(config, env, services);
 }
 
 host::Program program() {

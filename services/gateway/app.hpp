@@ -18,9 +18,8 @@ class App : public host::App {
 
 /// Connects to the services that `config` names.
 std::unique_ptr<App> make_app(const Config& config, host::Env& env);
-/// `raymesh dev`: the services run in this process. The peers are shut down by whoever made them,
-/// after stop().
-std::unique_ptr<App> make_app(const Config& config, host::Env& env, Peers peers);
+/// `raymesh dev`: connects to services in this process.
+std::unique_ptr<App> make_app(const Config& config, host::Env& env, const LocalServices& services);
 
 /// For main.cpp.
 host::Program program();

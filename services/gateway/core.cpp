@@ -41,12 +41,8 @@ void Worker::give_back(std::unique_ptr<Exchange> exchange) {
   if (free_exchanges_.size() < kMaxFreeExchanges) free_exchanges_.push_back(std::move(exchange));
 }
 
-Core::Core(const Config& c, Peers p, metrics::Registry& registry)
-    : config(c),
-      peers(std::move(p)),
-      probe(registry),
-      rates(*this),
-      threads(thread_count(c), "gateway") {
+Core::Core(const Config& c, metrics::Registry& registry)
+    : config(c), probe(registry), rates(*this), threads(thread_count(c), "gateway") {
   for (size_t i = 0; i < threads.size(); ++i) workers.push_back(std::make_unique<Worker>(*this, i));
 }
 

@@ -51,11 +51,11 @@ struct Worker {
 };
 
 struct Core {
-  Core(const Config& config, Peers peers, metrics::Registry& registry);
+  Core(const Config& config, metrics::Registry& registry);
   ~Core();
 
   const Config config;
-  const Peers peers;
+  Peers peers;  // set once, before the port opens
   Probe probe;
   RateGate rates;
   std::shared_ptr<net::TlsContext> tls;  // nullptr: plain

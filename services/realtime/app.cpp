@@ -59,12 +59,12 @@ class RealtimeApp final : public App {
 
     rpc::ServerConfig server;
     server.name = "realtime";
+    server.service = "raymesh.realtime.v1.Realtime";
     server.address = config_.listen;
     server.credentials = env_.common.server_credentials();
     server.metrics = &env_.metrics;
     RAYMESH_TRY(server_,
-                rpc::Server::start(std::move(server), realtime_methods(*node_, *tokens_, url()),
-                                   rpc::make_service<RealtimeService>));
+                rpc::Server::start(std::move(server), realtime_methods(*node_, *tokens_, url())));
     server_->set_serving(true);
     log::info("realtime is listening", {{"public_url", url()}, {"port", node_->port()}});
     return ok_status();
@@ -87,9 +87,7 @@ class RealtimeApp final : public App {
     server_->stop(std::max(left, std::chrono::milliseconds(0)));
   }
 
-  std::shared_ptr<grpc::Channel> in_process_channel() override {
-    return server_->in_process_channel();
-  }
+  rpc::Server& server() override { return *server_; }
   int port() const override { return server_->port(); }
   int public_port() const override { return node_->port(); }
 

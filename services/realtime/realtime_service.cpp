@@ -84,24 +84,6 @@ void presence(RealtimeNode& node, const RealtimeTokens& tokens, const CallPtr& c
 
 }  // namespace
 
-grpc::ServerUnaryReactor* RealtimeService::Mint(grpc::CallbackServerContext* context,
-                                                const v1::MintRequest* request,
-                                                v1::MintReply* reply) {
-  return rpc::serve_unary(dispatcher(), "Mint", context, request, reply);
-}
-
-grpc::ServerUnaryReactor* RealtimeService::Publish(grpc::CallbackServerContext* context,
-                                                   const v1::PublishRequest* request,
-                                                   v1::PublishReply* reply) {
-  return rpc::serve_unary(dispatcher(), "Publish", context, request, reply);
-}
-
-grpc::ServerUnaryReactor* RealtimeService::Presence(grpc::CallbackServerContext* context,
-                                                    const v1::PresenceRequest* request,
-                                                    v1::PresenceReply* reply) {
-  return rpc::serve_unary(dispatcher(), "Presence", context, request, reply);
-}
-
 rpc::MethodTable realtime_methods(RealtimeNode& node, const RealtimeTokens& tokens,
                                   std::string public_url) {
   constexpr uint8_t kCallers = rpc::kCallerGateway | rpc::kCallerToken;

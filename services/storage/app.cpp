@@ -71,12 +71,13 @@ class StorageApp final : public App {
 
     rpc::ServerConfig server;
     server.name = "storage";
+    server.service = "raymesh.storage.v1.Storage";
     server.address = config_.listen;
     server.credentials = env_.common.server_credentials();
     server.metrics = &env_.metrics;
+    server.threads = &access_->threads();
     RAYMESH_TRY(server_,
-                rpc::Server::start(std::move(server), storage_methods(*executor_, *migrations_),
-                                   rpc::make_service<StorageService>));
+                rpc::Server::start(std::move(server), storage_methods(*executor_, *migrations_)));
     // Connects, so that readiness is known before anybody asks.
     (void)catalog_->check();
     server_->set_serving(true);
@@ -99,9 +100,7 @@ class StorageApp final : public App {
     if (access_) access_->stop();
   }
 
-  std::shared_ptr<grpc::Channel> in_process_channel() override {
-    return server_->in_process_channel();
-  }
+  rpc::Server& server() override { return *server_; }
   int port() const override { return server_->port(); }
 
  private:

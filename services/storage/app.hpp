@@ -7,9 +7,11 @@
 #include <memory>
 #include <string>
 
-#include <grpcpp/channel.h>
-
 #include "libs/host/app.hpp"
+
+namespace raymesh::rpc {
+class Server;
+}
 
 namespace raymesh::storage {
 
@@ -33,7 +35,8 @@ struct Config {
 
 class App : public host::App {
  public:
-  virtual std::shared_ptr<grpc::Channel> in_process_channel() = 0;
+  /// After start().
+  virtual rpc::Server& server() = 0;
   /// Of the gRPC server, when `listen` asked for port 0.
   virtual int port() const = 0;
 };

@@ -28,6 +28,10 @@ class PgAccess {
   /// Prepared statements of this project are closed. Any thread.
   void forget_statements(const std::string& key);
 
+  /// The threads, for whoever makes requests on them: a call that comes, runs and is answered on
+  /// one thread wakes no other.
+  net::IoThreads& threads() { return threads_; }
+
   /// Answers what is left, closes all connections, ends the threads.
   void stop();
 

@@ -39,18 +39,6 @@ void migrate(MigrationRunner& migrations, CallPtr call, v1::MigrateRequest reque
 
 }  // namespace
 
-grpc::ServerUnaryReactor* StorageService::Query(grpc::CallbackServerContext* context,
-                                                const v1::QueryRequest* request,
-                                                v1::QueryReply* reply) {
-  return rpc::serve_unary(dispatcher(), "Query", context, request, reply);
-}
-
-grpc::ServerUnaryReactor* StorageService::Migrate(grpc::CallbackServerContext* context,
-                                                  const v1::MigrateRequest* request,
-                                                  v1::MigrateReply* reply) {
-  return rpc::serve_unary(dispatcher(), "Migrate", context, request, reply);
-}
-
 rpc::MethodTable storage_methods(QueryExecutor& executor, MigrationRunner& migrations) {
   constexpr uint8_t kAnyClient = rpc::kCallerGateway | rpc::kCallerToken;
   rpc::MethodTable methods;

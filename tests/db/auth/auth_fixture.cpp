@@ -57,7 +57,7 @@ void AuthFixture::start() {
   app_ = make_app(config_, env_);
   Status started = app_->start();
   ASSERT_TRUE(started.ok()) << started.error().message;
-  peer_ = rpc::in_process_peer(peer_config(), app_->in_process_channel());
+  peer_ = rpc::in_process_peer(peer_config(), app_->server());
 }
 
 void AuthFixture::stop() {

@@ -47,13 +47,13 @@ CacheHarness::CacheHarness(uint64_t quota, std::vector<std::string> cache_option
   if (Status status = app_->start(); !status.ok()) throw std::runtime_error(status.error().message);
   rpc::PeerConfig peer;
   peer.service = "raymesh.cache.v1.Cache";
-  peer_ = rpc::in_process_peer(std::move(peer), app_->in_process_channel());
+  peer_ = rpc::in_process_peer(std::move(peer), app_->server());
   if (!eventually([this] { return peer_->ready() && ready().ok(); }))
     throw std::runtime_error("the cache service did not get ready");
 }
 
 CacheHarness::~CacheHarness() {
-  peer_->shutdown();
+  peer_->close();
   app_->stop(1s);
 }
 

@@ -495,11 +495,11 @@ TEST(HttpEdgeTest, HalfATlsConfigurationDoesNotStart) {
   Config config;
   config.listen = "127.0.0.1:0";
   config.tls_certificate = "/nowhere/cert.pem";
-  auto half = make_app(config, env, Peers{})->start();
+  auto half = make_app(config, env, LocalServices{})->start();
   ASSERT_FALSE(half.ok());
   EXPECT_NE(half.error().message.find("--tls-key"), std::string::npos);
   config.tls_key = "/nowhere/key.pem";
-  auto missing = make_app(config, env, Peers{})->start();
+  auto missing = make_app(config, env, LocalServices{})->start();
   ASSERT_FALSE(missing.ok());
   EXPECT_NE(missing.error().message.find("/nowhere/cert.pem"), std::string::npos);
 }

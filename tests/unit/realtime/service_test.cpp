@@ -1,9 +1,11 @@
 // The service as its callers see it: the gRPC methods over the in-process channel, and the sockets
 // behind them.
+#include <grpcpp/create_channel_posix.h>
 #include <gtest/gtest.h>
 
 #include "libs/actor/system.hpp"
 #include "libs/crypto/key_ring.hpp"
+#include "libs/rpc/server.hpp"
 #include "raymesh/realtime/v1/realtime.grpc.pb.h"
 #include "services/realtime/app.hpp"
 #include "tests/support/ws_client.hpp"
@@ -25,7 +27,8 @@ class ServiceTest : public ::testing::Test {
     app_ = make_app(config_, env_);
     const auto status = app_->start();
     ASSERT_TRUE(status.ok()) << status.error().message;
-    stub_ = v1::Realtime::NewStub(app_->in_process_channel());
+    stub_ = v1::Realtime::NewStub(
+        grpc::CreateInsecureChannelFromFd("in-process", app_->server().connect_in_process()));
   }
 
   template <class Request>

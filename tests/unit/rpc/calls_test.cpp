@@ -53,7 +53,7 @@ TEST(CallsTest, AnswersInProcess) {
   EchoServer server(config);
   PeerConfig peer_config;
   peer_config.service = kEchoName;
-  auto peer = in_process_peer(peer_config, server.server->in_process_channel());
+  auto peer = in_process_peer(peer_config, *server.server);
   auto reply = echo(*peer, "hello");
   ASSERT_TRUE(reply.ok()) << reply.error().message;
   EXPECT_EQ(*reply, "hello");
@@ -216,7 +216,7 @@ TEST(CallsTest, RefusesAtOnceWhatCannotBe) {
   auto reply = call<EchoReply>(*peer, "Make", make);
   ASSERT_FALSE(reply.ok());
   EXPECT_TRUE(reply.error().is(errors::kMessageTooLarge));
-  peer->shutdown();
+  peer->close();
   EXPECT_TRUE(echo(*peer, "x").error().is(errors::kUnavailable));
 }
 

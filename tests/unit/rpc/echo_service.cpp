@@ -7,39 +7,10 @@
 namespace raymesh::rpc::test {
 namespace {
 
-using grpc::CallbackServerContext;
-using grpc::ServerUnaryReactor;
 using raymesh::test::v1::EchoReply;
 using raymesh::test::v1::EchoRequest;
 using raymesh::test::v1::MakeRequest;
 using raymesh::test::v1::WhoReply;
-
-class EchoServiceImpl final : public CallsService<raymesh::test::v1::Echo> {
- public:
-  using CallsService::CallsService;
-  ServerUnaryReactor* Echo(CallbackServerContext* c, const EchoRequest* q, EchoReply* r) override {
-    return serve_unary(dispatcher(), "Echo", c, q, r);
-  }
-  ServerUnaryReactor* Make(CallbackServerContext* c, const MakeRequest* q, EchoReply* r) override {
-    return serve_unary(dispatcher(), "Make", c, q, r);
-  }
-  ServerUnaryReactor* Hold(CallbackServerContext* c, const EchoRequest* q, EchoReply* r) override {
-    return serve_unary(dispatcher(), "Hold", c, q, r);
-  }
-  ServerUnaryReactor* Fail(CallbackServerContext* c, const EchoRequest* q, EchoReply* r) override {
-    return serve_unary(dispatcher(), "Fail", c, q, r);
-  }
-  ServerUnaryReactor* Forget(CallbackServerContext* c, const EchoRequest* q,
-                             EchoReply* r) override {
-    return serve_unary(dispatcher(), "Forget", c, q, r);
-  }
-  ServerUnaryReactor* Who(CallbackServerContext* c, const EchoRequest* q, WhoReply* r) override {
-    return serve_unary(dispatcher(), "Who", c, q, r);
-  }
-  ServerUnaryReactor* Admin(CallbackServerContext* c, const EchoRequest* q, EchoReply* r) override {
-    return serve_unary(dispatcher(), "Admin", c, q, r);
-  }
-};
 
 const char* kind_name(Caller::Kind kind) {
   switch (kind) {
@@ -141,12 +112,13 @@ std::vector<CallPtr> Held::calls() {
 }
 
 Result<std::unique_ptr<Server>> start_echo(ServerConfig config, std::shared_ptr<Held> held) {
-  return Server::start(std::move(config), methods(std::move(held)), make_service<EchoServiceImpl>);
+  return Server::start(std::move(config), methods(std::move(held)));
 }
 
 ServerConfig EchoServer::config() {
   ServerConfig config;
   config.name = "test";
+  config.service = kEchoName;
   config.address = "127.0.0.1:0";
   config.credentials.cluster_key = kClusterKey;
   return config;

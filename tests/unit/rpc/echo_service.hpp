@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "echo.grpc.pb.h"
+#include "echo.pb.h"
 #include "libs/rpc/peer.hpp"
 #include "libs/rpc/server.hpp"
 

@@ -4,7 +4,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "libs/rpc/frames.hpp"
-#include "libs/rpc/slices.hpp"
+#include "tests/unit/rpc/slices.hpp"
 
 namespace raymesh::rpc::test {
 namespace {

@@ -1,5 +1,6 @@
 // Who is believed, and who is not: contexts, certificates, keys, service tokens.
 #include <gmock/gmock.h>
+#include <grpcpp/create_channel_posix.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -65,6 +66,7 @@ class TrustTest : public testing::Test {
   static ServerConfig tls_config() {
     ServerConfig config;
     config.name = "test";
+    config.service = kEchoName;
     config.address = "127.0.0.1:0";
     config.credentials.tls = files("storage");
     config.credentials.service_token_keys = {kTokenKey};
@@ -226,7 +228,6 @@ TEST_F(TrustTest, RenewedCertificatesAreReadWithoutARestart) {
   std::filesystem::copy(*folder_ / "mesh", live);
   auto config = tls_config();
   config.credentials.tls = files("storage", "live");
-  config.credentials.tls.reload_every = std::chrono::seconds(1);
   EchoServer server(config);
   auto stub = tls_stub(server, "gateway");
   ASSERT_TRUE(who(*stub).status.ok());
@@ -249,14 +250,15 @@ TEST_F(TrustTest, RenewedCertificatesAreReadWithoutARestart) {
   EXPECT_TRUE(taken);
 }
 
-// ---- The in-process channel and the cluster key ----
+// ---- The in-process connection and the cluster key ----
 
-TEST_F(TrustTest, TheInProcessChannelIsTheGateway) {
+TEST_F(TrustTest, TheInProcessConnectionIsTheGateway) {
   auto config = EchoServer::config();
   config.address = "";
   config.credentials = {};
   EchoServer server(config);
-  auto stub = Echo::NewStub(server.server->in_process_channel());
+  auto stub = Echo::NewStub(
+      grpc::CreateInsecureChannelFromFd("in-process", server.server->connect_in_process()));
   const auto answer = who(*stub, context_of("p1", "u1"));
   ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
   EXPECT_EQ(answer.who.kind(), "gateway");

@@ -123,8 +123,8 @@ TEST_F(UnaryTest, AMessageAboveTheLimitIsRefused) {
   EchoRequest request;
   request.set_data(std::string(5u << 20, 'x'));
   EchoReply reply;
-  EXPECT_EQ(stub_->Echo(c.get(), request, &reply).error_code(),
-            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(stub_->Echo(c.get(), request, &reply).error_code(), grpc::StatusCode::OUT_OF_RANGE);
+  EXPECT_EQ(error_of(*c).code(), "message_too_large");
 }
 
 TEST_F(UnaryTest, AStopCancelsWhatIsHeldAfterItsGrace) {

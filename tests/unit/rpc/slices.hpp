@@ -7,7 +7,7 @@
 
 #include <grpcpp/support/byte_buffer.h>
 
-namespace raymesh::rpc::slices {
+namespace raymesh::rpc::test::slices {
 
 inline std::string_view view(const grpc::Slice& slice) {
   return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
@@ -30,4 +30,4 @@ inline grpc::ByteBuffer from_string(std::string bytes) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-}  // namespace raymesh::rpc::slices
+}  // namespace raymesh::rpc::test::slices

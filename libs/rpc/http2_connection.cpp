@@ -1,0 +1,239 @@
+#include "libs/rpc/http2_connection.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+namespace raymesh::rpc {
+namespace {
+
+constexpr size_t kReadBytes = 64 << 10;
+// Reads per wake-up, so that one connection does not keep the thread from the others.
+constexpr int kReadsPerTurn = 16;
+constexpr size_t kWriteBytes = 128 << 10;
+// What stays allocated between turns.
+constexpr size_t kKeepBytes = 256 << 10;
+
+// A peer that vanished without a FIN: pinged after two quiet ticks, given up after three.
+constexpr std::chrono::seconds kTick{5};
+constexpr int kPingAfter = 2;
+constexpr int kGiveUpAfter = 3;
+
+}  // namespace
+
+Http2Connection::Http2Connection(Place place, int fd, ssl_st* tls, Side side,
+                                 const Http2Limits& limits)
+    : Http2Session(side, limits),
+      place_(place),
+      side_(side),
+      socket_(place.threads->context(place.index)),
+      stream_(fd, tls),
+      timer_(place.threads->context(place.index)) {
+  boost::system::error_code ec;
+  socket_.assign(fd, ec);
+  if (ec) ::close(fd);
+}
+
+Http2Connection::~Http2Connection() = default;
+
+void Http2Connection::start() {
+  if (!socket_.is_open()) return close("the process cannot watch more sockets");
+  arm_tick();
+  // A client's socket may still be connecting.
+  if (side_ == Side::kClient) return wait(Wait::kWrite);
+  shake_hands();
+}
+
+void Http2Connection::wait(Wait what) {
+  bool& waiting = what == Wait::kRead ? waiting_read_ : waiting_write_;
+  if (closed_ || std::exchange(waiting, true)) return;
+  const auto ready = [self = shared_from_this(), what](boost::system::error_code ec) {
+    (what == Wait::kRead ? self->waiting_read_ : self->waiting_write_) = false;
+    if (self->closed_) return;
+    if (ec) return self->close("the connection is broken: " + ec.message());
+    if (!self->connected_) return self->shake_hands();
+    if (what == Wait::kWrite) self->write();
+    if (!self->closed_ && !self->waiting_read_) self->read();
+  };
+  socket_.async_wait(what == Wait::kRead ? boost::asio::posix::descriptor_base::wait_read
+                                         : boost::asio::posix::descriptor_base::wait_write,
+                     ready);
+}
+
+void Http2Connection::shake_hands() {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0)
+    return close(std::string("cannot connect: ") + std::strerror(error));
+  switch (stream_.handshake().state) {
+    case net::IoState::kDone:
+      break;
+    case net::IoState::kWantRead:
+      return wait(Wait::kRead);
+    case net::IoState::kWantWrite:
+      return wait(Wait::kWrite);
+    case net::IoState::kEnd:
+    case net::IoState::kFailed:
+      return close(stream_.failure().empty() ? "the TLS handshake was broken off"
+                                             : "the TLS handshake failed: " + stream_.failure());
+  }
+  connected_ = true;
+  if (!on_ready()) return close("not let in");
+  schedule_turn();
+  read();
+}
+
+// ---- Reading ----
+
+void Http2Connection::read() {
+  thread_local const std::unique_ptr<char[]> buffer(new char[kReadBytes]);
+  const auto keep = shared_from_this();
+  bool empty = false;
+  for (int i = 0; i < kReadsPerTurn && !empty && read_pauses_ == 0; ++i) {
+    const net::IoResult r = stream_.read(buffer.get(), kReadBytes);
+    if (r.state == net::IoState::kWantWrite) return wait(Wait::kWrite);
+    empty = r.state == net::IoState::kWantRead;
+    if (empty) break;
+    if (r.state != net::IoState::kDone)
+      return close(r.state == net::IoState::kEnd ? "the other side has closed the connection"
+                                                 : "the connection is broken");
+    quiet_ticks_ = 0;
+    if (!receive({buffer.get(), r.bytes})) {
+      write();
+      return close("the other side does not speak HTTP/2");
+    }
+    if (closed_) return;
+    // A read that did not fill the buffer has emptied the socket: no need to ask again.
+    empty = stream_.is_tls() ? !stream_.has_pending() : r.bytes < kReadBytes;
+  }
+  schedule_turn();
+  if (read_pauses_ > 0) return;
+  if (empty) return wait(Wait::kRead);
+  read_soon();
+}
+
+// What the TLS session holds already does not make the socket readable.
+void Http2Connection::read_soon() {
+  place_.threads->post(place_.index, [self = shared_from_this()] {
+    if (!self->closed_ && !self->waiting_read_) self->read();
+  });
+}
+
+void Http2Connection::pause_reading() {
+  ++read_pauses_;
+}
+
+void Http2Connection::resume_reading() {
+  if (--read_pauses_ == 0 && !closed_ && connected_) read_soon();
+}
+
+// ---- Writing ----
+
+void Http2Connection::wake(std::shared_ptr<StreamHandler> handler) {
+  {
+    std::lock_guard lock(mutex_);
+    woken_.push_back(std::move(handler));
+    if (std::exchange(turn_due_, true)) return;
+  }
+  place_.threads->post(place_.index, [self = shared_from_this()] { self->turn(); });
+}
+
+void Http2Connection::schedule_turn() {
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(turn_due_, true)) return;
+  }
+  place_.threads->post(place_.index, [self = shared_from_this()] { self->turn(); });
+}
+
+void Http2Connection::turn() {
+  {
+    std::lock_guard lock(mutex_);
+    turn_due_ = false;
+    turning_.swap(woken_);
+  }
+  if (!closed_) {
+    for (const auto& handler : turning_) handler->on_turn();
+  }
+  turning_.clear();
+  write();
+}
+
+void Http2Connection::run_drained() {
+  for (const auto& handler : take_drained()) handler->on_turn();
+}
+
+void Http2Connection::write() {
+  if (closed_ || !connected_ || waiting_write_) return;
+  const auto keep = shared_from_this();
+  for (;;) {
+    if (written_ == out_.size()) {
+      out_.clear();
+      written_ = 0;
+      if (out_.capacity() > kKeepBytes) out_.shrink_to_fit();
+    }
+    if (out_.size() - written_ < kWriteBytes) {
+      take_output(out_, written_ + kWriteBytes);
+      run_drained();
+      if (closed_) return;
+      if (out_.size() - written_ < kWriteBytes) take_output(out_, written_ + kWriteBytes);
+    }
+    if (out_.empty()) break;
+    const net::IoResult r = stream_.write(out_.data() + written_, out_.size() - written_);
+    if (r.state == net::IoState::kWantRead) return wait(Wait::kRead);
+    if (r.state == net::IoState::kWantWrite) return wait(Wait::kWrite);
+    if (r.state != net::IoState::kDone) return close("the connection is broken");
+    written_ += r.bytes;
+  }
+  if (finished() || (closing_ && open_streams() == 0)) close("");
+}
+
+// ---- The end ----
+
+void Http2Connection::close_when_done() {
+  if (closed_) return;
+  if (!connected_) return close("the connection is closed");
+  closing_ = true;
+  go_away();
+  schedule_turn();
+}
+
+void Http2Connection::close(std::string_view reason) {
+  if (std::exchange(closed_, true)) return;
+  const auto keep = shared_from_this();
+  failure_ = reason;
+  timer_.cancel();
+  if (connected_) stream_.shutdown_send();
+  stream_.invalidate();
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  close_all(failure_);
+  on_connection_closed();
+}
+
+void Http2Connection::arm_tick() {
+  timer_.expires_after(kTick);
+  timer_.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
+    const auto self = weak.lock();
+    if (!ec && self && !self->closed_) self->tick();
+  });
+}
+
+void Http2Connection::tick() {
+  // While we do not read, silence says nothing.
+  quiet_ticks_ = read_pauses_ > 0 ? 0 : quiet_ticks_ + 1;
+  if (quiet_ticks_ >= kGiveUpAfter || (quiet_ticks_ >= kPingAfter && !connected_))
+    return close("the other side has gone silent");
+  if (quiet_ticks_ == kPingAfter) {
+    ping();
+    schedule_turn();
+  }
+  arm_tick();
+}
+
+}  // namespace raymesh::rpc

@@ -1,0 +1,93 @@
+// One HTTP/2 connection on a socket, plain or TLS: reads into the session, and writes what the
+// session has once per turn of its I/O thread, so that all that was answered in one turn leaves in
+// one system call. Watches that the other side is alive. Lives on one I/O thread; wake() may be
+// called from any. Held by what waits on the socket, so it ends with it.
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/net/fd_stream.hpp"
+#include "libs/net/io_threads.hpp"
+#include "libs/rpc/http2_session.hpp"
+
+namespace raymesh::rpc {
+
+/// An I/O thread: what a connection lives on.
+struct Place {
+  net::IoThreads* threads = nullptr;
+  size_t index = 0;
+};
+
+class Http2Connection : public Http2Session, public std::enable_shared_from_this<Http2Connection> {
+ public:
+  /// `fd` is a connected, or connecting, non-blocking socket; `tls` a session for it or nullptr.
+  /// Both are owned from now on. On the thread of `place`.
+  Http2Connection(Place place, int fd, ssl_st* tls, Side side, const Http2Limits& limits);
+  ~Http2Connection() override;
+
+  /// Starts the handshake and everything after it. On the thread.
+  void start();
+  /// `handler`'s on_turn runs soon on the thread. Any thread.
+  void wake(std::shared_ptr<StreamHandler> handler);
+  /// Closes at once; every stream hears `reason`. On the thread.
+  void close(std::string_view reason);
+  /// Closes once what is to be sent has left and no stream is open. On the thread.
+  void close_when_done();
+  /// Nothing is read until as many resumes. On the thread.
+  void pause_reading();
+  void resume_reading();
+
+  const Place& place() const { return place_; }
+  bool is_closed() const { return closed_; }
+
+ protected:
+  /// The TLS handshake is done, or there is none. False: close.
+  virtual bool on_ready() { return true; }
+  /// After the last event of the last stream.
+  virtual void on_connection_closed() {}
+  /// Why it was closed, for people.
+  const std::string& failure() const { return failure_; }
+  std::vector<std::string> peer_names() const { return stream_.peer_names(); }
+
+ private:
+  enum class Wait { kRead, kWrite };
+
+  void wait(Wait what);
+  void shake_hands();
+  void read();
+  void read_soon();
+  void schedule_turn();
+  void turn();
+  void write();
+  void run_drained();
+  void tick();
+  void arm_tick();
+
+  const Place place_;
+  const Side side_;
+  boost::asio::posix::stream_descriptor socket_;
+  net::FdStream stream_;
+  boost::asio::steady_timer timer_;
+  bool connected_ = false;  // the handshake is done
+  bool closed_ = false;
+  bool closing_ = false;  // close_when_done
+  bool waiting_read_ = false, waiting_write_ = false;
+  int read_pauses_ = 0;
+  int quiet_ticks_ = 0;
+  std::string out_;
+  size_t written_ = 0;  // of out_
+  std::string failure_;
+
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<StreamHandler>> woken_;  // guarded by mutex_
+  bool turn_due_ = false;                              // guarded by mutex_
+  std::vector<std::shared_ptr<StreamHandler>> turning_;
+};
+
+}  // namespace raymesh::rpc
