@@ -144,8 +144,9 @@ class Publisher {
       flush();
       if (progress_.stop.load(std::memory_order_relaxed)) return false;
       const uint32_t seen = progress_.wake.load(std::memory_order_acquire);
-      progress_.publisher_waits.store(true, std::memory_order_release);
-      if (progress_.delivered.load(std::memory_order_acquire) < needed) progress_.wake.wait(seen);
+      // In one order with the receiver's "delivered, then does it wait?", or both look too early.
+      progress_.publisher_waits.store(true, std::memory_order_seq_cst);
+      if (progress_.delivered.load(std::memory_order_seq_cst) < needed) progress_.wake.wait(seen);
       progress_.publisher_waits.store(false, std::memory_order_release);
     }
     return true;

@@ -272,9 +272,9 @@ struct FanSubscribers::Impl {
       now = 0;
       on_event(*static_cast<Subscriber*>(events[i].data.ptr), events[i].events);
       if (batch > 0) {
-        progress.delivered.fetch_add(batch, std::memory_order_release);
+        progress.delivered.fetch_add(batch, std::memory_order_seq_cst);
         batch = 0;
-        if (progress.publisher_waits.load(std::memory_order_acquire)) {
+        if (progress.publisher_waits.load(std::memory_order_seq_cst)) {
           progress.wake.fetch_add(1, std::memory_order_release);
           progress.wake.notify_one();
         }

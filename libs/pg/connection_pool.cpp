@@ -69,12 +69,19 @@ void ConnectionPool::pump() {
 
 PipelineConnection* ConnectionPool::choose(Clock::time_point now) {
   PipelineConnection* best = nullptr;
+  PipelineConnection* busy = nullptr;
   for (const ConnectionPtr& c : connections_) {
     if (c->in_flight() >= limits_.max_depth || c->is_tainted()) continue;
-    if (c->in_flight() > 0 && now - c->head_since() > limits_.slow_after) continue;
+    if (c->in_flight() > 0) {
+      const auto age = now - c->head_since();
+      if (age > limits_.slow_after) continue;
+      if (age < limits_.pack_while && c->in_flight() < limits_.pack_depth &&
+          (busy == nullptr || c->in_flight() > busy->in_flight()))
+        busy = c.get();
+    }
     if (best == nullptr || c->in_flight() < best->in_flight()) best = c.get();
   }
-  return best;
+  return busy != nullptr ? busy : best;
 }
 
 void ConnectionPool::grow(Clock::time_point now) {

@@ -25,6 +25,10 @@ struct PoolLimits {
   /// The same when the next request is a write: one session waits for the disk at every commit,
   /// several share the wait (group commit).
   size_t grow_depth_writes = 2;
+  /// A connection with fewer in flight than this, whose oldest request is younger than `pack_while`,
+  /// is taken before an idle one: what leaves together costs one system call, and the server is awake.
+  size_t pack_depth = 16;
+  std::chrono::microseconds pack_while{1'000};
   /// An oldest request this old is slow: nothing more is put behind it.
   std::chrono::milliseconds slow_after{4};
   /// Reads behind a slow request this old are run again elsewhere.
