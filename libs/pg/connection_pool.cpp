@@ -54,9 +54,9 @@ void ConnectionPool::pump() {
   if (waiting_.empty() || is_shut_) return;
   const auto now = Clock::now();
   while (!waiting_.empty()) {
-    PipelineConnection* connection = choose(now);
-    const size_t enough =
-        waiting_.front()->is_write ? limits_.grow_depth_writes : limits_.grow_depth;
+    const bool is_write = waiting_.front()->is_write;
+    PipelineConnection* connection = choose(now, is_write);
+    const size_t enough = is_write ? limits_.grow_depth_writes : limits_.grow_depth;
     if (connection == nullptr || connection->in_flight() >= enough) grow(now);
     if (connection == nullptr) return;
     RequestPtr request = std::move(waiting_.front());
@@ -67,21 +67,24 @@ void ConnectionPool::pump() {
   }
 }
 
-PipelineConnection* ConnectionPool::choose(Clock::time_point now) {
-  PipelineConnection* best = nullptr;
-  PipelineConnection* busy = nullptr;
+PipelineConnection* ConnectionPool::choose(Clock::time_point now, bool is_write) {
+  PipelineConnection* idlest = nullptr;
+  PipelineConnection* packed = nullptr;
   for (const ConnectionPtr& c : connections_) {
     if (c->in_flight() >= limits_.max_depth || c->is_tainted()) continue;
-    if (c->in_flight() > 0) {
-      const auto age = now - c->head_since();
-      if (age > limits_.slow_after) continue;
-      if (age < limits_.pack_while && c->in_flight() < limits_.pack_depth &&
-          (busy == nullptr || c->in_flight() > busy->in_flight()))
-        busy = c.get();
-    }
-    if (best == nullptr || c->in_flight() < best->in_flight()) best = c.get();
+    if (c->in_flight() > 0 && now - c->head_since() > limits_.slow_after) continue;
+    if (idlest == nullptr || c->in_flight() < idlest->in_flight()) idlest = c.get();
+    if (!is_write && can_pack(*c, now) &&
+        (packed == nullptr || c->in_flight() > packed->in_flight()))
+      packed = c.get();
   }
-  return busy != nullptr ? busy : best;
+  return packed != nullptr ? packed : idlest;
+}
+
+// Reads behind fresh reads, few of them: nobody waits for a commit or for a slow statement.
+bool ConnectionPool::can_pack(const PipelineConnection& c, Clock::time_point now) const {
+  return c.in_flight() > 0 && c.in_flight() < limits_.pack_depth && c.writes_in_flight() == 0 &&
+         now - c.head_since() < limits_.pack_while;
 }
 
 void ConnectionPool::grow(Clock::time_point now) {
@@ -296,7 +299,7 @@ void ConnectionPool::expire_waiting(Clock::time_point now) {
 void ConnectionPool::rescue_reads(Clock::time_point now) {
   for (const ConnectionPtr& c : connections_) {
     if (c->in_flight() < 2 || now - c->head_since() < limits_.rescue_after) continue;
-    if (choose(now) == nullptr) {
+    if (choose(now, /*is_write=*/false) == nullptr) {
       // Nobody could take them yet; when the machine is just slow, repeating makes it slower.
       grow(now);
       return;

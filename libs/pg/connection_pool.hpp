@@ -1,7 +1,8 @@
-// The pipelined connections of one login, few and shared by all of its requests. Chooses the
-// connection with the fewest requests in flight, passes over one whose oldest request is slow, and
-// opens another one when all are slow or full, so that a slow statement holds up nobody while a
-// connection could be had. Owned by ProjectPools; one I/O thread calls everything.
+// The pipelined connections of one login, few and shared by all of its requests. Puts
+// reads together while they are fast, else chooses the connection with the fewest requests in
+// flight, passes over one whose oldest request is slow, and opens another one when all are slow or
+// full, so that a slow statement holds up nobody while a connection could be had. Owned by
+// ProjectPools; one I/O thread calls everything.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -25,8 +26,9 @@ struct PoolLimits {
   /// The same when the next request is a write: one session waits for the disk at every commit,
   /// several share the wait (group commit).
   size_t grow_depth_writes = 2;
-  /// A connection with fewer in flight than this, whose oldest request is younger than `pack_while`,
-  /// is taken before an idle one: what leaves together costs one system call, and the server is awake.
+  /// A read goes to a connection that has fewer than this in flight, all of them reads and the
+  /// oldest younger than `pack_while`, before it goes to an idle one: what leaves together costs
+  /// one system call and wakes one server process.
   size_t pack_depth = 16;
   std::chrono::microseconds pack_while{1'000};
   /// An oldest request this old is slow: nothing more is put behind it.
@@ -104,7 +106,8 @@ class ConnectionPool final : public PipelineConnection::Owner {
                std::string reason) override;
 
   void pump();
-  PipelineConnection* choose(Clock::time_point now);
+  PipelineConnection* choose(Clock::time_point now, bool is_write);
+  bool can_pack(const PipelineConnection& connection, Clock::time_point now) const;
   void grow(Clock::time_point now);
   void open_connection();
   void connected(Result<ConnectionHandle> result);

@@ -91,6 +91,8 @@ void PipelineConnection::append(RequestPtr request) {
   const bool reset = request->runs_foreign_code;
   ++statements_run_;
   Entry entry;
+  entry.is_write = request->is_write;
+  if (entry.is_write) ++writes_in_flight_;
   entry.prepared = prepare(*request);
   append_bind(out_, entry.prepared->name, request->parameters);
   append_execute(out_);
@@ -347,6 +349,7 @@ bool PipelineConnection::finish_head(char transaction_status) {
   if (transaction_status != 'I') return false;
   Entry entry = std::move(entries_.front());
   entries_.pop_front();
+  if (entry.is_write) --writes_in_flight_;
   progress_ = true;
   if (!entries_.empty()) {
     head_since_ = Clock::now();

@@ -67,6 +67,7 @@ class PipelineConnection : public std::enable_shared_from_this<PipelineConnectio
   std::vector<Unanswered> close();
 
   size_t in_flight() const { return entries_.size(); }
+  size_t writes_in_flight() const { return writes_in_flight_; }
   bool is_open() const { return open_; }
   /// When the oldest request became the oldest; meaningless when nothing is in flight.
   Clock::time_point head_since() const { return head_since_; }
@@ -91,6 +92,7 @@ class PipelineConnection : public std::enable_shared_from_this<PipelineConnectio
     RequestPtr request;  // null: one of our own (reset, close), or taken away
     PreparedPtr prepared;
     bool is_reset = false;
+    bool is_write = false;
     bool started_tainted = false;
     bool began = false;  // the sink has seen begin()
     bool wants_rows = true;
@@ -134,6 +136,7 @@ class PipelineConnection : public std::enable_shared_from_this<PipelineConnectio
 
   std::deque<Entry> entries_;
   Clock::time_point head_since_{};
+  size_t writes_in_flight_ = 0;
   uint64_t statements_run_ = 0;
   bool open_ = true;
   bool tainted_ = false;  // for good: a reset failed

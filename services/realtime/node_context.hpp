@@ -22,6 +22,8 @@ namespace raymesh::realtime {
 /// The defaults are what ships.
 struct NodeLimits {
   size_t max_connections = 50'000;
+  /// Connections up to here all live on one shard.
+  size_t one_shard_up_to = 256;
   size_t max_channels = 100'000;
   size_t max_message_bytes = 64 * 1024;
   size_t max_backlog_bytes = 1024 * 1024;       // of one connection

@@ -72,6 +72,12 @@ RealtimeNode::~RealtimeNode() {
   for (auto& shard : shards_) shard->stop();
 }
 
+std::vector<size_t> RealtimeNode::connections_by_shard() const {
+  std::vector<size_t> out;
+  for (const auto& inbox : outlets_->shards) out.push_back(inbox->connections());
+  return out;
+}
+
 Status RealtimeNode::listen() {
   RAYMESH_TRY(auto bound, net::BoundPort::open(config_.listen));
   port_ = bound.port();

@@ -41,6 +41,9 @@ class RealtimeNode {
                Broker::Delivered done);
   void presence(const std::string& project, const std::string& channel, Broker::Presence done);
 
+  /// Open sockets of each shard.
+  std::vector<size_t> connections_by_shard() const;
+
   /// Stops accepting, closes all connections with 1012, spread over a part of `grace` that grows
   /// with their number, and waits until they are gone, at most for `grace`. Then stops the shards.
   void stop(std::chrono::milliseconds grace);

@@ -194,10 +194,19 @@ bool Shard::accept_some(int listen_fd) {
       ::close(fd);
       continue;
     }
-    // One after the other: shards close at much the same rate, so that they stay even.
-    accept_targets_[next_target_++ % accept_targets_.size()]->post(Incoming{fd});
+    ShardInbox& target = accept_target();
+    target.connections_changed(1);
+    target.post(Incoming{fd});
   }
   return true;
+}
+
+// A node with few connections is one thread, so that a message wakes just that one; above that, the
+// shard with the fewest.
+ShardInbox& Shard::accept_target() const {
+  if (accept_targets_.front()->connections() < node_.limits.one_shard_up_to)
+    return *accept_targets_.front();
+  return **std::ranges::min_element(accept_targets_, {}, &ShardInbox::connections);
 }
 
 void Shard::adopt(int fd) {
@@ -229,6 +238,7 @@ void Shard::bury() {
     slots_[slot].connection.reset();
     free_slots_.push_back(slot);
     --open_;
+    inbox_.connections_changed(-1);
     node_.connections.fetch_sub(1, std::memory_order_relaxed);
   }
   doomed_.clear();

@@ -82,6 +82,7 @@ class Shard {
   void handle_events(int timeout_ms);
   void accept_ready();
   bool accept_some(int listen_fd);
+  ShardInbox& accept_target() const;
   void watch_listeners(int operation, uint32_t events);
   void adopt(int fd);
   void read_again();
@@ -127,8 +128,7 @@ class Shard {
 
   std::vector<int> listen_fds_;
   Clock::time_point accept_again_{};
-  std::vector<ShardInbox*> accept_targets_;
-  size_t next_target_ = 0;
+  std::vector<ShardInbox*> accept_targets_;  // this shard's own first
 
   struct Drain {
     Clock::time_point from;

@@ -57,12 +57,19 @@ class ShardInbox {
   size_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
   void flushed(size_t bytes) { queued_bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
 
+  /// Sockets that the shard has or will get. Any thread.
+  size_t connections() const { return connections_.load(std::memory_order_relaxed); }
+  void connections_changed(int by) {
+    connections_.fetch_add(static_cast<size_t>(by), std::memory_order_relaxed);
+  }
+
  private:
   std::mutex mutex_;
   std::vector<InboxItem> items_;  // guarded by mutex_
   bool sleeping_ = false;         // guarded by mutex_
   int wake_fd_;
   std::atomic<size_t> queued_bytes_{0};
+  std::atomic<size_t> connections_{0};
 };
 
 }  // namespace raymesh::realtime

@@ -2,6 +2,8 @@
 // them.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "tests/db/pg/pool_harness.hpp"
 #include "tests/support/postgres_fixture.hpp"
 
@@ -99,6 +101,34 @@ TEST_F(PoolsTest, AnswersOutcomeUnknownForTheWriteThatWasRunning) {
     EXPECT_TRUE(answer.done()) << answer.outcome.error.message;
   }
   EXPECT_EQ(count(), "10");
+}
+
+// Which session answered each of so many statements that were submitted in one go.
+std::map<std::string, int> sessions_of(PoolHarness& pools, int statements, bool is_write) {
+  std::vector<std::future<Answer>> answers(static_cast<size_t>(statements));
+  pools.on_io([&](pg::ProjectPools&) {
+    for (auto& answer : answers) answer = pools.submit("SELECT pg_backend_pid()", {}, is_write);
+  });
+  std::map<std::string, int> out;
+  for (auto& answer : answers) ++out[answer.get().value()];
+  return out;
+}
+
+TEST_F(PoolsTest, ReadsGoTogetherAndWritesApart) {
+  auto config = connections(3);
+  config.pool.pack_while = seconds(10);  // the machine may be slow
+  PoolHarness pools(login, config);
+  std::vector<std::future<Answer>> slow;
+  while (pools.opened < 3) {
+    slow.push_back(pools.submit("SELECT pg_sleep(0.01)", {}, true));
+    slow.back().wait_for(milliseconds(1));
+  }
+  for (auto& answer : slow) EXPECT_TRUE(answer.get().done());
+  // One session while it has fewer than 16 in flight.
+  EXPECT_EQ(sessions_of(pools, 10, false).size(), 1u);
+  EXPECT_EQ(sessions_of(pools, 40, false).size(), 3u);
+  // A write waits for its commit, and several sessions share the wait.
+  EXPECT_EQ(sessions_of(pools, 3, true).size(), 3u);
 }
 
 TEST_F(PoolsTest, LosesNoAcknowledgedWriteWhenKilledUnderLoad) {

@@ -31,6 +31,7 @@ class NodeFixture : public ::testing::Test {
                 TokenLimits{}) {
     config_.listen = "127.0.0.1:0";
     config_.threads = 2;
+    config_.limits.one_shard_up_to = 0;  // so that few connections try what lies between shards
   }
 
   void start() {

@@ -271,6 +271,22 @@ TEST_F(NodeTest, AllSubscribersSeeOneOrderWhateverTheirShard) {
     for (const auto& expected : first) ASSERT_EQ(readers[r].receive_text(), expected);
 }
 
+TEST_F(NodeTest, FewConnectionsShareAShardAndManyAreSpread) {
+  config_.limits.one_shard_up_to = 3;
+  start();
+  std::vector<WsClient> clients;
+  for (int i = 0; i < 3; ++i) clients.push_back(connect({"c"}));
+  EXPECT_EQ(node_->connections_by_shard(), (std::vector<size_t>{3, 0}));
+  for (int i = 0; i < 5; ++i) clients.push_back(connect({"c"}));
+  EXPECT_EQ(node_->connections_by_shard(), (std::vector<size_t>{4, 4}));
+  EXPECT_EQ(publish("c", "1"), 8u);
+  // Those that go make room again.
+  clients.clear();
+  eventually([&] { return node_->connections_by_shard() == std::vector<size_t>{0, 0}; });
+  clients.push_back(connect({"c"}));
+  EXPECT_EQ(node_->connections_by_shard(), (std::vector<size_t>{1, 0}));
+}
+
 TEST_F(NodeTest, ASlowReaderIsClosedAndHoldsUpNobody) {
   config_.limits.max_backlog_bytes = 256 * 1024;
   start();
