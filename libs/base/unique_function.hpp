@@ -21,7 +21,7 @@ class UniqueFunction<R(A...)> {
   template <class F, class D = std::decay_t<F>>
   requires(!std::is_same_v<D, UniqueFunction> && std::is_invocable_r_v<R, D&, A...>)
       UniqueFunction(F&& f) {  // NOLINT: implicit like std::function
-    if constexpr (fits<D>) {
+    if constexpr (kFits<D>) {
       new (storage_) D(std::forward<F>(f));
       ops_ = &kInlineOps<D>;
     } else {
@@ -52,7 +52,7 @@ class UniqueFunction<R(A...)> {
  private:
   static constexpr size_t kRoom = 48;
   template <class D>
-  static constexpr bool fits =
+  static constexpr bool kFits =
       sizeof(D) <= kRoom &&
       alignof(D) <= alignof(std::max_align_t) && std::is_nothrow_move_constructible_v<D>;
 

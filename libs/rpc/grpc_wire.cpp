@@ -81,10 +81,10 @@ std::optional<std::chrono::nanoseconds> parse_timeout(std::string_view text) {
 }
 
 const Headers& answer_headers() {
-  static const Headers headers{{":status", "200"},
-                               {"content-type", "application/grpc"},
-                               {"grpc-accept-encoding", "identity"}};
-  return headers;
+  static const Headers kHeaders{{":status", "200"},
+                                {"content-type", "application/grpc"},
+                                {"grpc-accept-encoding", "identity"}};
+  return kHeaders;
 }
 
 Headers ok_trailers() {

@@ -9,7 +9,7 @@ namespace raymesh::rpc {
 Timers& Timers::shared() {
   // Streams are made and destroyed on this thread, so OpenSSL keeps state for it. Whatever is
   // initialized first is cleaned up last: OpenSSL must outlive the thread at exit.
-  static const std::string initialized = crypto::sha256({});
+  static const std::string kInitialized = crypto::sha256({});
   static Timers timers;
   return timers;
 }

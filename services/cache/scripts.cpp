@@ -6,7 +6,7 @@ namespace raymesh::cache {
 // evicted is not subtracted, so the estimate errs upwards until it is measured anew. Collections
 // go in pieces, because unpack() is limited by Lua's stack.
 const redis::Script& change_script() {
-  static const redis::Script script(R"(
+  static const redis::Script kScript(R"(
 local entry, usage = KEYS[1], KEYS[2]
 local quota, largest, incoming = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local op = ARGV[4]
@@ -45,11 +45,11 @@ if after ~= before then
 end
 return {count, used}
 )");
-  return script;
+  return kScript;
 }
 
 const redis::Script& measure_script() {
-  static const redis::Script script(R"(
+  static const redis::Script kScript(R"(
 local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
 local bytes = 0
 for _, key in ipairs(page[2]) do
@@ -57,14 +57,14 @@ for _, key in ipairs(page[2]) do
 end
 return {page[1], bytes}
 )");
-  return script;
+  return kScript;
 }
 
 // Time is kept in whole microseconds and tokens with six decimals, as text: a Lua number printed by
 // default has 14 digits, too few for microseconds since 1970. A bucket that has not been used for
 // the time it takes to fill expires, which is the same as being full.
 const redis::Script& lease_script() {
-  static const redis::Script script(R"(
+  static const redis::Script kScript(R"(
 local rate, burst, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -84,7 +84,7 @@ redis.call('HSET', KEYS[1], 't', string.format('%.0f', now), 'n', string.format(
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.min(burst / rate * 1000, 86400000 * 366) + 1000))
 return {granted, retry}
 )");
-  return script;
+  return kScript;
 }
 
 }  // namespace raymesh::cache

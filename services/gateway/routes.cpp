@@ -7,14 +7,14 @@ namespace {
 
 // In the order of the search: what is asked most stands first, what catches the rest stands last.
 const std::vector<Route>& all_routes() {
-  static const std::vector<Route> routes = [] {
+  static const std::vector<Route> kRoutes = [] {
     std::vector<Route> all;
     for (auto area : {db_routes(), cache_routes(), realtime_routes(), auth_routes(), info_routes(),
                       later_routes()})
       all.insert(all.end(), area.begin(), area.end());
     return all;
   }();
-  return routes;
+  return kRoutes;
 }
 
 bool matches(const Route& route, std::string_view path, std::string_view& rest) {

@@ -3,7 +3,7 @@
 namespace raymesh::storage {
 
 const std::vector<pg::Migration>& system_migrations() {
-  static const std::vector<pg::Migration> migrations = {
+  static const std::vector<pg::Migration> kMigrations = {
       {1, "projects", R"sql(
 CREATE TABLE projects (
   project_id text PRIMARY KEY,
@@ -13,7 +13,7 @@ CREATE TABLE projects (
 );
 )sql"},
   };
-  return migrations;
+  return kMigrations;
 }
 
 }  // namespace raymesh::storage
