@@ -6,7 +6,7 @@ namespace raymesh::net {
 namespace {
 
 constexpr uint32_t kMaxDigits = 15;           // fits uint64_t with room to spare
-constexpr uint32_t kMaxOverhead = 16 * 1024;  // as much as a head may have
+constexpr uint32_t kMaxOverhead = 16u << 10;  // as much as a head may have
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';

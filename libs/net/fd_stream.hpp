@@ -34,7 +34,7 @@ class FdStream {
  public:
   /// RFC 8446 section 5.1: the largest plaintext of a TLS record. A write that has to wait has
   /// promised as much of its bytes at most.
-  static constexpr size_t kRecord = 16 * 1024;
+  static constexpr size_t kRecord = 16u << 10;
 
   /// Plain, or TLS in the server's role when `tls` is given. `fd` must be non-blocking.
   FdStream(int fd, TlsContext* tls);

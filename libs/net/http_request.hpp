@@ -42,7 +42,7 @@ enum class HeadState {
 };
 
 struct HeadLimits {
-  size_t max_bytes = 16 * 1024;
+  size_t max_bytes = 16u << 10;
   size_t max_fields = 100;
 };
 

@@ -14,11 +14,11 @@
 namespace raymesh::pg {
 namespace {
 
-constexpr size_t kReadChunk = 64 * 1024;
+constexpr size_t kReadChunk = 64u << 10;
 // A long reply must not keep the thread from other connections.
 constexpr size_t kBytesPerTurn = 4 * kReadChunk;
 // What a steady burst needs is kept, what one huge request left behind is given back.
-constexpr size_t kKeptBuffer = 256 * 1024;
+constexpr size_t kKeptBuffer = 256u << 10;
 
 // What code of the project can leave behind in a session without touching its tables.
 constexpr std::string_view kReset = "RESET ALL;UNLISTEN *;CLOSE ALL;DISCARD TEMP";

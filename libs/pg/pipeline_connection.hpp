@@ -21,7 +21,7 @@ namespace raymesh::pg {
 struct ConnectionLimits {
   size_t prepared_statements = 256;
   /// A longer SQL text is parsed anew each time instead of taking a place among the prepared ones.
-  size_t max_prepared_sql = 16 * 1024;
+  size_t max_prepared_sql = 16u << 10;
   /// Rows above this are dropped as they arrive.
   size_t max_row_bytes = 17u << 20;
 };

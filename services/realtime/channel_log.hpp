@@ -18,7 +18,7 @@ namespace raymesh::realtime {
 class ChannelLog {
  public:
   static constexpr size_t kMinSegment = 512;
-  static constexpr size_t kMaxSegment = 256 * 1024;
+  static constexpr size_t kMaxSegment = 256u << 10;
 
   /// `channel` is the name that subscribers see.
   ChannelLog(std::string_view channel, SegmentMemory& memory);
@@ -31,7 +31,7 @@ class ChannelLog {
   bool is_large() const { return segment_ && segment_->capacity() > kKeepIdle; }
 
  private:
-  static constexpr size_t kKeepIdle = 4 * 1024;
+  static constexpr size_t kKeepIdle = 4u << 10;
 
   size_t encoded_bytes(const PublishBatch& batch) const;
   char* reserve(size_t bytes);

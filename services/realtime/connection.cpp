@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kMaxReads = 8;       // of one connection in one turn
 constexpr size_t kMaxPieces = 64;  // of one sendmsg
-constexpr size_t kMaxBatchBytes = 256 * 1024;
+constexpr size_t kMaxBatchBytes = 256u << 10;
 
 const CloseCode& failure(uint16_t code) {
   for (const CloseCode& c : close::kAll)

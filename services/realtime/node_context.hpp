@@ -25,17 +25,17 @@ struct NodeLimits {
   /// Connections up to here all live on one shard.
   size_t one_shard_up_to = 256;
   size_t max_channels = 100'000;
-  size_t max_message_bytes = 64 * 1024;
-  size_t max_backlog_bytes = 1024 * 1024;       // of one connection
-  size_t max_frame_memory = 256 * 1024 * 1024;  // above it, backlogs over kFairBacklog are closed
-  size_t max_queued_bytes = 64 * 1024 * 1024;   // above it, nobody may publish
-  size_t max_head_bytes = 16 * 1024;
+  size_t max_message_bytes = 64u << 10;
+  size_t max_backlog_bytes = 1u << 20;   // of one connection
+  size_t max_frame_memory = 256u << 20;  // above it, backlogs over kFairBacklog are closed
+  size_t max_queued_bytes = 64u << 20;   // above it, nobody may publish
+  size_t max_head_bytes = 16u << 10;
   double publish_rate = 10'000;  // messages per second and connection; 0: no bound
   std::chrono::milliseconds handshake_timeout{10'000};
   std::chrono::milliseconds ping_interval{30'000};
   std::chrono::milliseconds close_timeout{5'000};
 
-  static constexpr size_t kFairBacklog = 64 * 1024;
+  static constexpr size_t kFairBacklog = 64u << 10;
 };
 
 struct NodeContext {

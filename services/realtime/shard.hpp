@@ -75,7 +75,7 @@ class Shard {
   void close_channel(Channel& channel, const CloseCode& code);
 
  private:
-  static constexpr size_t kReadBuffer = 128 * 1024;
+  static constexpr size_t kReadBuffer = 128u << 10;
 
   void run();
   int wait_time() const;
