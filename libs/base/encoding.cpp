@@ -56,7 +56,7 @@ std::optional<std::string> decode64(std::string_view text, const DecodeTable& ta
   uint32_t acc = 0;
   int bits = 0;
   for (char c : text) {
-    int v = table[static_cast<uint8_t>(c)];
+    const int8_t v = table[static_cast<uint8_t>(c)];
     if (v < 0) return std::nullopt;
     acc = acc << 6 | static_cast<uint32_t>(v);
     bits += 6;

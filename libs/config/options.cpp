@@ -228,7 +228,8 @@ std::string Options::help(std::string_view program, std::string_view summary) co
     width = std::max(width, left(option).size());
   }
   // The program's own options first, what every binary has last.
-  std::ranges::stable_partition(sections, [](const std::string& s) { return !s.empty(); });
+  std::stable_partition(sections.begin(), sections.end(),
+                        [](const std::string& s) { return !s.empty(); });
   width = std::min<size_t>(width, 34) + 4;
 
   auto line = [&](const std::string& name, const std::string& text) {

@@ -4,11 +4,7 @@ namespace raymesh::pg {
 
 ProjectPools::ProjectPools(boost::asio::io_context& io, ProjectPoolsConfig config,
                            LoginFor login_for, PoolEvents& events)
-    : io_(io),
-      config_(std::move(config)),
-      login_for_(std::move(login_for)),
-      events_(events),
-      timer_(io) {}
+    : io_(io), config_(config), login_for_(std::move(login_for)), events_(events), timer_(io) {}
 
 ProjectPools::~ProjectPools() {
   shutdown();

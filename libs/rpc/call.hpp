@@ -64,8 +64,8 @@ template <class Reply>
 class Responder {
  public:
   explicit Responder(UniqueFunction<void(Result<Reply>)> send) : send_(std::move(send)) {}
-  Responder(Responder&&) = default;
-  Responder& operator=(Responder&&) = default;
+  Responder(Responder&&) noexcept = default;
+  Responder& operator=(Responder&&) noexcept = default;
   ~Responder() {
     if (send_) send_(Error(errors::kInternal, "the handler gave no answer"));
   }
