@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libs/base/result.hpp"
@@ -72,6 +73,21 @@ struct Program {
   std::function<void(config::Options&)> declare;
   std::function<std::unique_ptr<App>(Env&)> make;
 };
+
+/// The program of a service. `make` takes a `const Config&` and an Env, and gives a unique_ptr to
+/// its App; Config has `declare(config::Options&)`.
+template <class Config, class Make>
+Program make_program(std::string section, std::string summary, int ops_port, Make make) {
+  auto config = std::make_shared<Config>();
+  Program program;
+  program.name = "raymesh-" + section;
+  program.section = std::move(section);
+  program.summary = std::move(summary);
+  program.ops_port = ops_port;
+  program.declare = [config](config::Options& options) { config->declare(options); };
+  program.make = [config, make](Env& env) -> std::unique_ptr<App> { return make(*config, env); };
+  return program;
+}
 
 /// Sections of a configuration file that some binary of raymesh reads.
 const std::vector<std::string>& known_sections();

@@ -160,17 +160,9 @@ std::unique_ptr<App> make_app(const Config& config, host::Env& env) {
 }
 
 host::Program program() {
-  auto config = std::make_shared<Config>();
-  host::Program out;
-  out.name = "raymesh-auth";
-  out.section = "auth";
-  out.summary = "the auth service: projects, API keys, users and their tokens";
-  out.ops_port = 9101;
-  out.declare = [config](config::Options& options) { config->declare(options); };
-  out.make = [config](host::Env& env) -> std::unique_ptr<host::App> {
-    return make_app(*config, env);
-  };
-  return out;
+  return host::make_program<Config>(
+      "auth", "the auth service: projects, API keys, users and their tokens", 9101,
+      [](const Config& config, host::Env& env) { return make_app(config, env); });
 }
 
 }  // namespace raymesh::auth

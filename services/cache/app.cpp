@@ -128,17 +128,9 @@ std::unique_ptr<App> make_app(const Config& config, host::Env& env) {
 }
 
 host::Program program() {
-  auto config = std::make_shared<Config>();
-  host::Program out;
-  out.name = "raymesh-cache";
-  out.section = "cache";
-  out.summary = "the cache service: values, hashes and sets of projects; leases of rate limits";
-  out.ops_port = 9103;
-  out.declare = [config](config::Options& options) { config->declare(options); };
-  out.make = [config](host::Env& env) -> std::unique_ptr<host::App> {
-    return make_app(*config, env);
-  };
-  return out;
+  return host::make_program<Config>(
+      "cache", "the cache service: values, hashes and sets of projects; leases of rate limits",
+      9103, [](const Config& config, host::Env& env) { return make_app(config, env); });
 }
 
 }  // namespace raymesh::cache

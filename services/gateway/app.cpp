@@ -172,15 +172,9 @@ std::unique_ptr<App> make_app(const Config& config, host::Env& env, const LocalS
 }
 
 host::Program program() {
-  auto config = std::make_shared<Config>();
-  return {.name = "raymesh-gateway",
-          .section = "gateway",
-          .summary = "the public HTTP API",
-          .ops_port = 9100,
-          .declare = [config](config::Options& options) { config->declare(options); },
-          .make = [config](host::Env& env) -> std::unique_ptr<host::App> {
-            return make_app(*config, env);
-          }};
+  return host::make_program<Config>(
+      "gateway", "the public HTTP API", 9100,
+      [](const Config& config, host::Env& env) { return make_app(config, env); });
 }
 
 }  // namespace raymesh::gateway

@@ -160,17 +160,9 @@ std::unique_ptr<App> make_app(const Config& config, host::Env& env) {
 }
 
 host::Program program() {
-  auto config = std::make_shared<Config>();
-  host::Program out;
-  out.name = "raymesh-realtime";
-  out.section = "realtime";
-  out.summary = "the realtime service: WebSockets, channels and presence";
-  out.ops_port = 9104;
-  out.declare = [config](config::Options& options) { config->declare(options); };
-  out.make = [config](host::Env& env) -> std::unique_ptr<host::App> {
-    return make_app(*config, env);
-  };
-  return out;
+  return host::make_program<Config>(
+      "realtime", "the realtime service: WebSockets, channels and presence", 9104,
+      [](const Config& config, host::Env& env) { return make_app(config, env); });
 }
 
 }  // namespace raymesh::realtime

@@ -159,17 +159,9 @@ std::unique_ptr<App> make_app(const Config& config, host::Env& env) {
 }
 
 host::Program program() {
-  auto config = std::make_shared<Config>();
-  host::Program out;
-  out.name = "raymesh-storage";
-  out.section = "storage";
-  out.summary = "the storage service: the projects' tables";
-  out.ops_port = 9102;
-  out.declare = [config](config::Options& options) { config->declare(options); };
-  out.make = [config](host::Env& env) -> std::unique_ptr<host::App> {
-    return make_app(*config, env);
-  };
-  return out;
+  return host::make_program<Config>(
+      "storage", "the storage service: the projects' tables", 9102,
+      [](const Config& config, host::Env& env) { return make_app(config, env); });
 }
 
 }  // namespace raymesh::storage
