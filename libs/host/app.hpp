@@ -19,6 +19,10 @@ namespace caf {
 class actor_system;
 }
 
+namespace raymesh::rpc {
+class Server;
+}
+
 namespace raymesh::host {
 
 /// The options that every process has (section "").
@@ -63,6 +67,15 @@ class App {
   /// Readiness is off already: stop accepting, finish what is in flight within `grace`, end. Called
   /// once.
   virtual void stop(std::chrono::milliseconds grace) = 0;
+};
+
+/// A service behind the gateway.
+class ServiceApp : public App {
+ public:
+  /// What `raymesh dev` connects to. After start().
+  virtual rpc::Server& server() = 0;
+  /// Of the gRPC server, when `listen` asked for port 0.
+  virtual int port() const = 0;
 };
 
 struct Program {

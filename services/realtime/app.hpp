@@ -10,10 +10,6 @@
 
 #include "libs/host/app.hpp"
 
-namespace raymesh::rpc {
-class Server;
-}
-
 namespace raymesh::realtime {
 
 struct Config {
@@ -38,12 +34,9 @@ struct Config {
   void declare(config::Options& options);
 };
 
-class App : public host::App {
+class App : public host::ServiceApp {
  public:
-  /// After start().
-  virtual rpc::Server& server() = 0;
-  /// Of the gRPC server and of the public port, when their addresses asked for port 0.
-  virtual int port() const = 0;
+  /// Of the public port, when `public_listen` asked for port 0.
   virtual int public_port() const = 0;
 };
 

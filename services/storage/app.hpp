@@ -9,10 +9,6 @@
 
 #include "libs/host/app.hpp"
 
-namespace raymesh::rpc {
-class Server;
-}
-
 namespace raymesh::storage {
 
 struct Config {
@@ -33,13 +29,7 @@ struct Config {
   void declare(config::Options& options);
 };
 
-class App : public host::App {
- public:
-  /// After start().
-  virtual rpc::Server& server() = 0;
-  /// Of the gRPC server, when `listen` asked for port 0.
-  virtual int port() const = 0;
-};
+using App = host::ServiceApp;
 
 /// `env` outlives the app.
 std::unique_ptr<App> make_app(const Config& config, host::Env& env);
