@@ -97,7 +97,7 @@ def check_door(path, included):
     for library, headers, doors in DOORS:
         if any(fnmatch.fnmatch(included, h) for h in headers):
             if not any(fnmatch.fnmatch(path, d) for d in doors):
-                return f"{library} is included through {', '.join(doors)} only"
+                return f"{library} is included through {', '.join(doors) or 'tests'} only"
     return None
 
 
