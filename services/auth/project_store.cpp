@@ -65,6 +65,7 @@ Result<std::vector<Project>> ProjectStore::list() {
       "FROM raymesh_auth.projects ORDER BY id");
   RAYMESH_CHECK_OK(store_status(answer, "cannot list the projects"));
   std::vector<Project> out;
+  out.reserve(static_cast<size_t>(answer.rows()));
   for (int row = 0; row < answer.rows(); ++row)
     out.push_back({std::string(answer.text(row, 0)), std::string(answer.text(row, 1)),
                    split(answer.text(row, 2)), std::string(answer.text(row, 3))});

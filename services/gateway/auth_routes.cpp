@@ -121,7 +121,7 @@ constexpr Route post(std::string_view name, std::string_view path, void (*handle
 }  // namespace
 
 std::span<const Route> auth_routes() {
-  static const Route routes[] = {
+  static const Route kRoutes[] = {
       post("auth_me", "/api/v1/auth/me", me),
       post("auth_login", "/api/v1/auth/login", login),
       post("auth_signup", "/api/v1/auth/signup", signup),
@@ -140,7 +140,7 @@ std::span<const Route> auth_routes() {
        .open = true,
        .handle = unknown},
   };
-  return routes;
+  return kRoutes;
 }
 
 }  // namespace raymesh::gateway

@@ -208,7 +208,7 @@ constexpr Route on_key(std::string_view name, std::string_view method, std::stri
 }  // namespace
 
 std::span<const Route> cache_routes() {
-  static const Route routes[] = {
+  static const Route kRoutes[] = {
       on_key("cache_get", "GET", "/api/v1/cache/kv/", get),
       on_key("cache_set", "PUT", "/api/v1/cache/kv/", set, BodyLimit::kDefault),
       on_key("cache_delete", "DELETE", "/api/v1/cache/kv/", erase),
@@ -220,7 +220,7 @@ std::span<const Route> cache_routes() {
       on_key("cache_smembers", "GET", "/api/v1/cache/smembers/", get_set),
       on_key("cache_unknown", "*", "/api/v1/cache/", unknown),
   };
-  return routes;
+  return kRoutes;
 }
 
 }  // namespace raymesh::gateway

@@ -90,7 +90,7 @@ void migrate(Exchange& ex) {
 }  // namespace
 
 std::span<const Route> db_routes() {
-  static const Route routes[] = {
+  static const Route kRoutes[] = {
       {.name = "db",
        .method = "POST",
        .path = "/api/v1/db",
@@ -103,7 +103,7 @@ std::span<const Route> db_routes() {
        .capability = "migrate",
        .handle = migrate},
   };
-  return routes;
+  return kRoutes;
 }
 
 }  // namespace raymesh::gateway

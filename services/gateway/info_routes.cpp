@@ -36,9 +36,9 @@ void info(Exchange& ex) {
 }  // namespace
 
 std::span<const Route> info_routes() {
-  static const Route routes[] = {
+  static const Route kRoutes[] = {
       {.name = "info", .method = "GET", .path = "/api/v1/info", .handle = info}};
-  return routes;
+  return kRoutes;
 }
 
 }  // namespace raymesh::gateway

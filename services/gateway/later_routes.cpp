@@ -22,7 +22,7 @@ constexpr Route area(std::string_view name, std::string_view path, bool open) {
 }  // namespace
 
 std::span<const Route> later_routes() {
-  static const Route routes[] = {
+  static const Route kRoutes[] = {
       area("storage", "/api/v1/storage", false),
       area("storage", "/api/v1/storage/", true),
       area("notifications", "/api/v1/notifications", false),
@@ -30,7 +30,7 @@ std::span<const Route> later_routes() {
       area("payments", "/api/v1/payments", false),
       area("payments", "/api/v1/payments/", true),
   };
-  return routes;
+  return kRoutes;
 }
 
 }  // namespace raymesh::gateway

@@ -142,7 +142,7 @@ void unknown(Exchange& ex) {
 }  // namespace
 
 std::span<const Route> realtime_routes() {
-  static const Route routes[] = {
+  static const Route kRoutes[] = {
       {.name = "realtime_publish",
        .method = "POST",
        .path = "/api/v1/realtime/publish",
@@ -164,7 +164,7 @@ std::span<const Route> realtime_routes() {
        .open = true,
        .handle = unknown},
   };
-  return routes;
+  return kRoutes;
 }
 
 }  // namespace raymesh::gateway
