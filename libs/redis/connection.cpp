@@ -64,20 +64,18 @@ void Client::Connection::submit(const Script* script, Command command, Effect ef
   size_t bytes = command.bytes();
   bool full = outstanding_.fetch_add(1) >= config_.max_commands;
   if (outstanding_bytes_.fetch_add(bytes) + bytes > config_.max_bytes) full = true;
-  bool refused = full;
   if (!full) {
     std::unique_lock lock(mutex_);
-    refused = refusing_;
-    if (!refused) {
+    if (!refusing_) {
       inbox_.push_back(
           {script, std::move(command), deadline, {}, std::move(done), effect, false, false, bytes});
       bool wake = !std::exchange(scheduled_, true);
       lock.unlock();
       commands_.fetch_add(1, std::memory_order_relaxed);
       if (wake) asio::post(context_, [self = shared_from_this()] { self->take_inbox(); });
+      return;
     }
   }
-  if (!refused) return;
   outstanding_.fetch_sub(1);
   outstanding_bytes_.fetch_sub(bytes);
   if (!full) return done(unavailable("the connection to Redis is closed"));
@@ -382,7 +380,7 @@ void Client::Connection::received(size_t bytes) {
   Error why;
   for (;;) {
     Reply reply;
-    Result<bool> next = fed.ok() ? reader_->next(reply) : Result<bool>(std::move(fed).error());
+    Result<bool> next = fed.ok() ? reader_->next(reply) : Result<bool>(fed.error());
     if (!next.ok()) {
       if (state_ == State::kUp)
         broke(next.error());

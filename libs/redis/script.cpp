@@ -21,7 +21,7 @@ std::string sha1_hex(const std::string& text) {
 
 }  // namespace
 
-Script::Script(std::string source)
+Script::Script(const std::string& source)
     : digest_(sha1_hex(source)),
       load_("SCRIPT", "LOAD", source),
       evalsha_("EVALSHA", digest_),

@@ -12,7 +12,7 @@ namespace raymesh::redis {
 
 class Script {
  public:
-  explicit Script(std::string source);
+  explicit Script(const std::string& source);
 
   /// SHA-1 of the source, in hex: what SCRIPT LOAD answers.
   const std::string& digest() const { return digest_; }

@@ -198,7 +198,7 @@ void ClientStream::on_turn() {
   owner_->stream_turn(*this);
 }
 
-void ClientStream::done(grpc_wire::Status status) {
+void ClientStream::done(const grpc_wire::Status& status) {
   if (std::exchange(done_, true)) return;
   owner_->stream_done(*this, status);
 }

@@ -73,7 +73,7 @@ class ClientStream final : public StreamHandler, public std::enable_shared_from_
   void dial_resolved(const std::vector<std::string>& addresses);
   void connect(const std::string& address);
   void connected(net::UniqueFd socket);
-  void done(grpc_wire::Status status);
+  void done(const grpc_wire::Status& status);
 
   const std::shared_ptr<PeerCore> owner_;
   const std::shared_ptr<const Dialer> dialer_;

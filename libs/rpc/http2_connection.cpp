@@ -91,7 +91,7 @@ void Http2Connection::shake_hands() {
 // ---- Reading ----
 
 void Http2Connection::read() {
-  thread_local const std::unique_ptr<char[]> buffer(new char[kReadBytes]);
+  thread_local std::unique_ptr<char[]> buffer(new char[kReadBytes]);
   const auto keep = shared_from_this();
   bool empty = false;
   for (int i = 0; i < kReadsPerTurn && !empty && read_pauses_ == 0; ++i) {

@@ -288,7 +288,7 @@ TEST_F(NodeTest, FewConnectionsShareAShardAndManyAreSpread) {
 }
 
 TEST_F(NodeTest, ASlowReaderIsClosedAndHoldsUpNobody) {
-  config_.limits.max_backlog_bytes = 256 * 1024;
+  config_.limits.max_backlog_bytes = 256u << 10;
   start();
   auto slow = WsClient::open(node_->port(), "/?token=" + token({"r"}), 4'096);
   auto fast = connect({"r"});
@@ -488,7 +488,7 @@ TEST_F(TlsNodeTest, DeliversOverTls) {
 }
 
 TEST_F(TlsNodeTest, ASlowReaderGetsWholeFramesAndThenItsCloseFrame) {
-  config_.limits.max_backlog_bytes = 256 * 1024;
+  config_.limits.max_backlog_bytes = 256u << 10;
   start();
   auto slow = connect_tls("r", 256 * 1024);
   auto fast = connect_tls("r");
