@@ -168,7 +168,9 @@ void CallsStream::on_call(uint64_t id, std::string_view body) {
       held_bytes_ += call->held;
     }
     calls_.emplace(id, call);
-    arm_deadline(call->deadline, id);
+    deadlines_.add(call->deadline, id, calls_.size(),
+                   [this](uint64_t key) { return calls_.contains(key); });
+    set_timer();
   }
   if (parsed.more) return;
   const Method* run = call->method;
@@ -245,9 +247,9 @@ void CallsStream::on_cancel(uint64_t id) {
   erase(*call, &errors::kCancelled);
 }
 
-void CallsStream::on_deadline() {
+void CallsStream::on_timer(Clock::time_point at) {
   Lock lock(mutex_);
-  alarm_ = Clock::time_point::max();
+  deadlines_.timer_came(at);
   if (cancelled_) return;
   const auto now = Clock::now();
   while (auto id = deadlines_.pop(now)) {
@@ -257,17 +259,15 @@ void CallsStream::on_deadline() {
     outbox_.add_error(*id, Error(errors::kDeadlineExceeded, "the call's time was up"));
     erase(*call, &errors::kDeadlineExceeded);
   }
-  if (auto next = deadlines_.next()) arm_deadline(*next, 0);
+  set_timer();
   flush(std::move(lock));
 }
 
-void CallsStream::arm_deadline(Clock::time_point at, uint64_t id) {
-  if (id != 0)
-    deadlines_.add(at, id, calls_.size(), [this](uint64_t key) { return calls_.contains(key); });
-  if (at >= alarm_) return;
-  alarm_ = at;
-  Timers::shared().at(at, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->on_deadline();
+void CallsStream::set_timer() {
+  const auto at = deadlines_.timer_to_set();
+  if (!at) return;
+  Timers::shared().at(*at, [weak = weak_from_this(), at = *at] {
+    if (auto self = weak.lock()) self->on_timer(at);
   });
 }
 

@@ -43,7 +43,7 @@ class CallsStream final : public StreamHandler, public std::enable_shared_from_t
   void on_chunk(uint64_t id, std::string_view body);
   void on_credit(uint64_t id, std::string_view body);
   void on_cancel(uint64_t id);
-  void on_deadline();
+  void on_timer(Clock::time_point at);
 
   void answer(StreamCall& call, Result<std::string> result);
   /// The call has ended (`error` null: well): frees what it holds. The caller keeps it alive.
@@ -51,7 +51,7 @@ class CallsStream final : public StreamHandler, public std::enable_shared_from_t
   void fail(uint64_t id, const Error& error);
   void abandon_all();
   StreamCallPtr find(uint64_t id);
-  void arm_deadline(Clock::time_point at, uint64_t id);
+  void set_timer();
   /// Unlocks, and asks for a turn if there is something to do in it.
   void flush(Lock lock);
 
@@ -65,7 +65,6 @@ class CallsStream final : public StreamHandler, public std::enable_shared_from_t
   std::unordered_map<uint64_t, StreamCallPtr> calls_;
   Outbox outbox_;
   DeadlineQueue deadlines_;
-  Clock::time_point alarm_ = Clock::time_point::max();  // when the timer is due
   uint64_t last_id_ = 0;
   size_t held_bytes_ = 0;     // requests and replies of calls_
   bool turn_due_ = false;     // on_turn will come

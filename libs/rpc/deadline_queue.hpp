@@ -1,6 +1,7 @@
 // Deadlines of many calls with one timer: a heap of (time, key). Entries of calls that have ended
 // stay until they come up or are swept; the sweep keeps the heap within twice the live calls, so
-// that adding costs constant time on average. Pure; its owner's mutex guards it.
+// that adding costs constant time on average. It knows the timers that its owner has set, so that
+// there is never a second one for the same deadline. Pure; its owner's mutex guards it.
 #pragma once
 
 #include <algorithm>
@@ -34,10 +35,17 @@ class DeadlineQueue {
     return key;
   }
 
-  std::optional<Clock::time_point> next() const {
+  /// When the owner has to set a timer: for the first deadline, unless one is set that comes by
+  /// then. Each is answered with `timer_came`.
+  std::optional<Clock::time_point> timer_to_set() {
     if (heap_.empty()) return std::nullopt;
-    return heap_.front().at;
+    const auto at = heap_.front().at;
+    if (!timers_.empty() && timers_.back() <= at) return std::nullopt;
+    timers_.push_back(at);
+    return at;
   }
+  void timer_came(Clock::time_point at) { std::erase(timers_, at); }
+
   size_t size() const { return heap_.size(); }
   void clear() { heap_.clear(); }
 
@@ -50,6 +58,7 @@ class DeadlineQueue {
     bool operator()(const Entry& a, const Entry& b) const { return a.at > b.at; }
   };
   std::vector<Entry> heap_;
+  std::vector<Clock::time_point> timers_;  // that were set and have not come, the first one last
 };
 
 }  // namespace raymesh::rpc

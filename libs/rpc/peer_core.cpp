@@ -252,22 +252,22 @@ void PeerCore::place_waiting() {
 
 void PeerCore::arm(Clock::time_point at, uint64_t ticket) {
   deadlines_.add(at, ticket, live_, [this](uint64_t key) { return find(key) != nullptr; });
-  set_alarm(at);
+  set_timer();
 }
 
-void PeerCore::set_alarm(Clock::time_point at) {
-  if (at >= alarm_) return;
-  alarm_ = at;
-  Timers::shared().at(at, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->on_alarm();
+void PeerCore::set_timer() {
+  const auto at = deadlines_.timer_to_set();
+  if (!at) return;
+  Timers::shared().at(*at, [weak = weak_from_this(), at = *at] {
+    if (auto self = weak.lock()) self->on_timer(at);
   });
 }
 
-void PeerCore::on_alarm() {
+void PeerCore::on_timer(Clock::time_point at) {
   Completed completed;
   {
     Lock lock(mutex_);
-    alarm_ = Clock::time_point::max();
+    deadlines_.timer_came(at);
     const auto now = Clock::now();
     while (auto ticket = deadlines_.pop(now)) {
       Slot* slot = find(*ticket);
@@ -285,7 +285,7 @@ void PeerCore::on_alarm() {
             completed);
       }
     }
-    if (auto next = deadlines_.next()) set_alarm(*next);
+    set_timer();
     flush_all();
   }
   run(completed);

@@ -126,8 +126,8 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   void reconnect_later(const EndpointPtr& endpoint);
   EndpointPtr endpoint_of(const ClientStream& stream) const;
   void arm(Clock::time_point at, uint64_t ticket);
-  void set_alarm(Clock::time_point at);
-  void on_alarm();
+  void set_timer();
+  void on_timer(Clock::time_point at);
   void on_frame(ClientStream& stream, std::string_view bytes, Completed& completed);
   void on_chunk(ClientStream& stream, Slot& slot, std::string_view body, Completed& completed);
   void fail_over(ClientStream& stream, Completed& completed);
@@ -155,7 +155,6 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   size_t turn_ = 0;
   std::vector<std::shared_ptr<ClientStream>> streams_;  // all that have not ended
   DeadlineQueue deadlines_;
-  Clock::time_point alarm_ = Clock::time_point::max();
   std::string last_failure_;  // why a stream ended, for people
   bool used_ = false;
   bool closed_ = false;

@@ -153,6 +153,32 @@ TEST(DeadlineQueueTest, GivesThemInOrderAndForgetsTheDead) {
   EXPECT_EQ(live_seen, 10u);
 }
 
+TEST(DeadlineQueueTest, SetsOneTimerForEachDeadlineThatComesFirst) {
+  DeadlineQueue queue;
+  const auto now = Clock::now();
+  const auto at = [&](int seconds) { return now + std::chrono::seconds(seconds); };
+  const auto live = [](uint64_t) { return true; };
+  EXPECT_FALSE(queue.timer_to_set().has_value());
+  queue.add(at(100), 1, 1, live);
+  EXPECT_EQ(queue.timer_to_set(), at(100));
+  EXPECT_FALSE(queue.timer_to_set().has_value());
+  // A hundred short ones while a long one is there: each has a timer, and the long one still has
+  // one.
+  for (int i = 1; i < 100; ++i) {
+    queue.add(at(i), 2, 2, live);
+    EXPECT_EQ(queue.timer_to_set(), at(i));
+    queue.timer_came(at(i));
+    EXPECT_EQ(queue.pop(at(i)), 2u);
+    EXPECT_FALSE(queue.timer_to_set().has_value());
+  }
+  // Later ones wait for the first.
+  queue.add(at(200), 3, 2, live);
+  EXPECT_FALSE(queue.timer_to_set().has_value());
+  queue.timer_came(at(100));
+  EXPECT_EQ(queue.pop(at(100)), 1u);
+  EXPECT_EQ(queue.timer_to_set(), at(200));
+}
+
 TEST(BackoffTest, GrowsToItsMostAndStartsAnew) {
   Backoff backoff;
   auto most = Backoff::kFirst;
