@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <sys/stat.h>
 
 #include <csignal>
@@ -96,6 +97,7 @@ Result<std::shared_ptr<ssl_ctx_st>> TlsContext::read_files() const {
     SSL_CTX_set_default_read_buffer_len(c, kMeshReadAhead);
     // Each connection proves itself anew, with the certificates of that moment.
     SSL_CTX_set_options(c, SSL_OP_NO_TICKET);
+    SSL_CTX_set_num_tickets(c, 0);
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   } else {
@@ -150,6 +152,8 @@ ssl_st* TlsContext::new_session(int fd, const std::string& expected_name) {
   bool good = SSL_set_fd(session, fd) == 1;
   if (role_ == Role::kMeshClient) {
     SSL_set_connect_state(session);
+    // The name in full, and where names belong: not "*.raymesh", not the subject's common name.
+    SSL_set_hostflags(session, X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     good = good && !expected_name.empty() &&
            SSL_set_tlsext_host_name(session, expected_name.c_str()) == 1 &&
            SSL_set1_host(session, expected_name.c_str()) == 1;
