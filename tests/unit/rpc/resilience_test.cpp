@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "tests/unit/rpc/echo_service.hpp"
@@ -127,6 +128,7 @@ TEST(ResilienceTest, ACallBeforeTheServiceIsUpWaitsForIt) {
   auto pending = start_call<EchoReply>(*peer, "Echo", request, kWrite);
   ServerProcess server(address);
   auto reply = pending.get();
+  std::filesystem::remove_all(folder);
   ASSERT_TRUE(reply.ok()) << reply.error().message;
   EXPECT_EQ(reply->data(), "early");
 }
