@@ -32,10 +32,12 @@ PeerGroup::PeerGroup(PeerConfig config, Dialer dialer)
 
 PeerGroup::~PeerGroup() {
   close();
-  // A thread cannot join itself.
-  if (own_threads_ && own_threads_->here())
+  if (!own_threads_ || !own_threads_->here()) return;
+  // A thread cannot join itself, and it has yet to end the streams: that was posted before this.
+  threads_->post(0, [threads = std::move(own_threads_)]() mutable {
     Timers::shared().at(Clock::now(),
-                        [threads = std::move(own_threads_)]() mutable { threads.reset(); });
+                        [threads = std::move(threads)]() mutable { threads.reset(); });
+  });
 }
 
 uint64_t PeerGroup::call(std::string_view method, const common::v1::CallContext& context,
