@@ -1,6 +1,6 @@
 // The listening socket of a server, TCP or unix: takes connections on one I/O thread and gives them
-// out. Without file descriptors, or at the bound that its owner keeps, it leaves callers in the
-// kernel's backlog. Made and closed from one thread, not its I/O thread.
+// out. Without file descriptors it leaves callers in the kernel's backlog. Made and closed from one
+// thread, not its I/O thread.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>

@@ -72,7 +72,7 @@ void CallsStream::on_message(std::string_view batch) {
   Lock lock(mutex_);
   if (!read_paused_ && !cancelled_ && outbox_.waiting_bytes() > kMaxWaitingBytes) {
     read_paused_ = true;
-    connection_->pause_reading();
+    connection_->pause(stream_id_);
   }
   flush(std::move(lock));  // credit that the frames gave or took
 }
@@ -358,7 +358,8 @@ void CallsStream::on_turn() {
   }
   if (read_paused_ && outbox_.waiting_bytes() <= kMaxWaitingBytes / 2) {
     read_paused_ = false;
-    connection_->resume_reading();
+    lock.unlock();
+    return connection_->resume(stream_id_);  // comes back with what has waited
   }
   if (!reads_done_ || !calls_.empty() || !outbox_.empty()) return;
   finished_ = true;
@@ -370,7 +371,6 @@ void CallsStream::on_closed(std::string_view) {
     Lock lock(mutex_);
     cancelled_ = true;
     abandon_all();
-    if (std::exchange(read_paused_, false)) connection_->resume_reading();
     connection_ = nullptr;
   }
   dispatcher_.close_stream(this);

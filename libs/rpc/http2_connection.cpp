@@ -16,13 +16,15 @@ constexpr size_t kReadBytes = 64 << 10;
 // Reads per wake-up, so that one connection does not keep the thread from the others.
 constexpr int kReadsPerTurn = 16;
 constexpr size_t kWriteBytes = 128 << 10;
-// What stays allocated between turns.
-constexpr size_t kKeepBytes = 256 << 10;
+// The same for writes.
+constexpr int kWritesPerTurn = 16;
 
 // A peer that vanished without a FIN: pinged after two quiet ticks, given up after three.
 constexpr std::chrono::seconds kTick{5};
 constexpr int kPingAfter = 2;
 constexpr int kGiveUpAfter = 3;
+// How long the other side may take to close a connection that has ended.
+constexpr std::chrono::seconds kLinger{5};
 
 }  // namespace
 
@@ -35,14 +37,14 @@ Http2Connection::Http2Connection(Place place, int fd, ssl_st* tls, Side side,
       stream_(fd, tls),
       timer_(place.threads->context(place.index)) {
   boost::system::error_code ec;
-  socket_.assign(fd, ec);
+  socket_->assign(fd, ec);
   if (ec) ::close(fd);
 }
 
 Http2Connection::~Http2Connection() = default;
 
 void Http2Connection::start() {
-  if (!socket_.is_open()) return close("the process cannot watch more sockets");
+  if (!socket_->is_open()) return close("the process cannot watch more sockets");
   arm_tick();
   // A client's socket may still be connecting.
   if (side_ == Side::kClient) return wait(Wait::kWrite);
@@ -60,15 +62,16 @@ void Http2Connection::wait(Wait what) {
     if (what == Wait::kWrite) self->write();
     if (!self->closed_ && !self->waiting_read_) self->read();
   };
-  socket_.async_wait(what == Wait::kRead ? boost::asio::posix::descriptor_base::wait_read
-                                         : boost::asio::posix::descriptor_base::wait_write,
-                     ready);
+  socket_->async_wait(what == Wait::kRead ? boost::asio::posix::descriptor_base::wait_read
+                                          : boost::asio::posix::descriptor_base::wait_write,
+                      ready);
 }
 
 void Http2Connection::shake_hands() {
   int error = 0;
   socklen_t size = sizeof error;
-  if (::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0)
+  if (::getsockopt(socket_->native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
+      error != 0)
     return close(std::string("cannot connect: ") + std::strerror(error));
   switch (stream_.handshake().state) {
     case net::IoState::kDone:
@@ -94,7 +97,7 @@ void Http2Connection::read() {
   thread_local std::unique_ptr<char[]> buffer(new char[kReadBytes]);
   const auto keep = shared_from_this();
   bool empty = false;
-  for (int i = 0; i < kReadsPerTurn && !empty && read_pauses_ == 0; ++i) {
+  for (int i = 0; i < kReadsPerTurn && !empty; ++i) {
     const net::IoResult r = stream_.read(buffer.get(), kReadBytes);
     if (r.state == net::IoState::kWantWrite) return wait(Wait::kWrite);
     empty = r.state == net::IoState::kWantRead;
@@ -103,7 +106,7 @@ void Http2Connection::read() {
       return close(r.state == net::IoState::kEnd ? "the other side has closed the connection"
                                                  : "the connection is broken");
     quiet_ticks_ = 0;
-    if (!receive({buffer.get(), r.bytes})) {
+    if (!lingering_ && !receive({buffer.get(), r.bytes})) {
       write();
       return close("the other side does not speak HTTP/2");
     }
@@ -112,42 +115,36 @@ void Http2Connection::read() {
     empty = stream_.is_tls() ? !stream_.has_pending() : r.bytes < kReadBytes;
   }
   schedule_turn();
-  if (read_pauses_ > 0) return;
   if (empty) return wait(Wait::kRead);
   read_soon();
 }
 
 // What the TLS session holds already does not make the socket readable.
 void Http2Connection::read_soon() {
+  if (std::exchange(reading_soon_, true)) return;
   place_.threads->post(place_.index, [self = shared_from_this()] {
+    self->reading_soon_ = false;
     if (!self->closed_ && !self->waiting_read_) self->read();
   });
-}
-
-void Http2Connection::pause_reading() {
-  ++read_pauses_;
-}
-
-void Http2Connection::resume_reading() {
-  if (--read_pauses_ == 0 && !closed_ && connected_) read_soon();
 }
 
 // ---- Writing ----
 
 void Http2Connection::wake(std::shared_ptr<StreamHandler> handler) {
-  {
-    std::lock_guard lock(mutex_);
-    woken_.push_back(std::move(handler));
-    if (std::exchange(turn_due_, true)) return;
-  }
-  place_.threads->post(place_.index, [self = shared_from_this()] { self->turn(); });
+  std::lock_guard lock(mutex_);
+  if (ended_) return;
+  woken_.push_back(std::move(handler));
+  post_turn();
 }
 
 void Http2Connection::schedule_turn() {
-  {
-    std::lock_guard lock(mutex_);
-    if (std::exchange(turn_due_, true)) return;
-  }
+  std::lock_guard lock(mutex_);
+  if (!ended_) post_turn();
+}
+
+// Under the mutex: close() waits for it, and the threads may go after that.
+void Http2Connection::post_turn() {
+  if (std::exchange(turn_due_, true)) return;
   place_.threads->post(place_.index, [self = shared_from_this()] { self->turn(); });
 }
 
@@ -169,28 +166,29 @@ void Http2Connection::run_drained() {
 }
 
 void Http2Connection::write() {
-  if (closed_ || !connected_ || waiting_write_) return;
+  if (closed_ || lingering_ || !connected_ || waiting_write_) return;
   const auto keep = shared_from_this();
-  for (;;) {
-    if (written_ == out_.size()) {
-      out_.clear();
-      written_ = 0;
-      if (out_.capacity() > kKeepBytes) out_.shrink_to_fit();
-    }
-    if (out_.size() - written_ < kWriteBytes) {
-      take_output(out_, written_ + kWriteBytes);
-      run_drained();
-      if (closed_) return;
-      if (out_.size() - written_ < kWriteBytes) take_output(out_, written_ + kWriteBytes);
-    }
+  for (int i = 0;; ++i) {
+    fill();
+    if (closed_) return;
     if (out_.empty()) break;
-    const net::IoResult r = stream_.write(out_.data() + written_, out_.size() - written_);
+    if (i == kWritesPerTurn) return schedule_turn();
+    const net::IoResult r = stream_.write(out_.view().data(), out_.size());
     if (r.state == net::IoState::kWantRead) return wait(Wait::kRead);
     if (r.state == net::IoState::kWantWrite) return wait(Wait::kWrite);
     if (r.state != net::IoState::kDone) return close("the connection is broken");
-    written_ += r.bytes;
+    out_.take(r.bytes);
   }
-  if (finished() || (closing_ && open_streams() == 0)) close("");
+  if (closing_ && open_streams() == 0) return linger();
+  if (finished()) close("the connection has ended");
+}
+
+// Handlers may have more to send when what they sent last is in out_.
+void Http2Connection::fill() {
+  for (int i = 0; i < 2 && !closed_ && out_.size() < kWriteBytes; ++i) {
+    take_output(out_.tail(), kWriteBytes - out_.size());
+    run_drained();
+  }
 }
 
 // ---- The end ----
@@ -203,30 +201,46 @@ void Http2Connection::close_when_done() {
   schedule_turn();
 }
 
+// A socket that is closed before all that came was read is reset, and the last answers with it if
+// they are still on their way. So the other side closes first.
+void Http2Connection::linger() {
+  lingering_ = true;
+  stream_.shutdown_send();
+  timer_->expires_after(kLinger);
+  timer_->async_wait([weak = weak_from_this()](boost::system::error_code ec) {
+    const auto self = weak.lock();
+    if (!ec && self) self->close("the connection has ended");
+  });
+}
+
 void Http2Connection::close(std::string_view reason) {
   if (std::exchange(closed_, true)) return;
   const auto keep = shared_from_this();
   failure_ = reason;
-  timer_.cancel();
-  if (connected_) stream_.shutdown_send();
+  if (connected_ && !lingering_) stream_.shutdown_send();
   stream_.invalidate();
-  boost::system::error_code ignored;
-  socket_.close(ignored);
+  timer_.reset();
+  socket_.reset();
+  std::vector<std::shared_ptr<StreamHandler>> woken;
+  {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+    woken.swap(woken_);
+  }
   close_all(failure_);
   on_connection_closed();
 }
 
 void Http2Connection::arm_tick() {
-  timer_.expires_after(kTick);
-  timer_.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
+  timer_->expires_after(kTick);
+  timer_->async_wait([weak = weak_from_this()](boost::system::error_code ec) {
     const auto self = weak.lock();
     if (!ec && self && !self->closed_) self->tick();
   });
 }
 
 void Http2Connection::tick() {
-  // While we do not read, silence says nothing.
-  quiet_ticks_ = read_pauses_ > 0 ? 0 : quiet_ticks_ + 1;
+  ++quiet_ticks_;
   if (quiet_ticks_ >= kGiveUpAfter || (quiet_ticks_ >= kPingAfter && !connected_))
     return close("the other side has gone silent");
   if (quiet_ticks_ == kPingAfter) {

@@ -8,12 +8,14 @@
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "libs/net/fd_stream.hpp"
 #include "libs/net/io_threads.hpp"
+#include "libs/rpc/byte_queue.hpp"
 #include "libs/rpc/http2_session.hpp"
 
 namespace raymesh::rpc {
@@ -33,15 +35,13 @@ class Http2Connection : public Http2Session, public std::enable_shared_from_this
 
   /// Starts the handshake and everything after it. On the thread.
   void start();
-  /// `handler`'s on_turn runs soon on the thread. Any thread.
+  /// `handler`'s on_turn runs soon on the thread, if the connection is open then. Any thread, also
+  /// when the I/O threads have gone, if they closed it.
   void wake(std::shared_ptr<StreamHandler> handler);
   /// Closes at once; every stream hears `reason`. On the thread.
   void close(std::string_view reason);
   /// Closes once what is to be sent has left and no stream is open. On the thread.
   void close_when_done();
-  /// Nothing is read until as many resumes. On the thread.
-  void pause_reading();
-  void resume_reading();
 
   const Place& place() const { return place_; }
   bool is_closed() const { return closed_; }
@@ -58,6 +58,7 @@ class Http2Connection : public Http2Session, public std::enable_shared_from_this
  private:
   enum class Wait { kRead, kWrite };
 
+  void post_turn();
   void wait(Wait what);
   void shake_hands();
   void read();
@@ -65,28 +66,31 @@ class Http2Connection : public Http2Session, public std::enable_shared_from_this
   void schedule_turn();
   void turn();
   void write();
+  void fill();
   void run_drained();
+  void linger();
   void tick();
   void arm_tick();
 
   const Place place_;
   const Side side_;
-  boost::asio::posix::stream_descriptor socket_;
+  std::optional<boost::asio::posix::stream_descriptor> socket_;  // until closed
   net::FdStream stream_;
-  boost::asio::steady_timer timer_;
-  bool connected_ = false;  // the handshake is done
+  std::optional<boost::asio::steady_timer> timer_;  // until closed
+  bool connected_ = false;                          // the handshake is done
   bool closed_ = false;
   bool closing_ = false;  // close_when_done
   bool waiting_read_ = false, waiting_write_ = false;
-  int read_pauses_ = 0;
+  bool lingering_ = false;  // all was sent; what still comes is thrown away
+  bool reading_soon_ = false;
   int quiet_ticks_ = 0;
-  std::string out_;
-  size_t written_ = 0;  // of out_
+  ByteQueue out_;
   std::string failure_;
 
   std::mutex mutex_;
   std::vector<std::shared_ptr<StreamHandler>> woken_;  // guarded by mutex_
   bool turn_due_ = false;                              // guarded by mutex_
+  bool ended_ = false;                                 // guarded by mutex_: nothing is posted
   std::vector<std::shared_ptr<StreamHandler>> turning_;
 };
 

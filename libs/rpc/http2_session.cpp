@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include "libs/rpc/byte_queue.hpp"
 #include "libs/rpc/grpc_wire.hpp"
 
 namespace raymesh::rpc {
@@ -17,6 +18,9 @@ constexpr int32_t kStreamWindow = 4 << 20;
 constexpr int32_t kConnectionWindow = 16 << 20;
 // SETTINGS and PING frames that wait for our acknowledgement; a flood of them ends the connection.
 constexpr size_t kMaxUnsentAcks = 256;
+// Frames without data that wait to be sent. Two for each stream and its window are what a fair
+// client can make us queue; one that asks for more and takes nothing is after our memory.
+constexpr size_t kMaxUnsentFrames = 16'384;
 
 // RFC 9113 section 8.2: header names; nghttp2 checks the rest.
 nghttp2_nv pair(const Header& header) {
@@ -48,18 +52,19 @@ struct Http2Session::Stream {
   Headers headers;
   size_t header_bytes = 0;
   size_t max_message_bytes = 0;
-  std::string incoming;  // a message that is not complete, with its prefix
+  std::string incoming;  // a message that is not complete, with its prefix; all, while paused
+  size_t kept = 0;       // bytes that the handler keeps
   bool refused = false;  // answered; what still comes is thrown away
+  bool paused = false;
+  size_t shut = 0;        // bytes that came while paused: the window that was not given back
+  bool end_came = false;  // while paused
 
   // Going out.
-  std::string out;
-  size_t sent = 0;        // of out
+  ByteQueue out;
   bool has_body = false;  // headers were sent, a data provider is there
   bool waiting = false;   // the data provider has nothing to give
   bool ended = false;
   Headers trailers;
-
-  size_t unsent() const { return out.size() - sent; }
 };
 
 struct Http2Session::Callbacks {
@@ -114,23 +119,17 @@ struct Http2Session::Callbacks {
         keep->on_headers(received);
       }
     }
-    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM && stream->handler && !stream->refused) {
-      const auto keep = stream->handler;
-      if (stream->incoming.empty())
-        keep->on_end();
-      else
-        refuse(*stream, "the message is shorter than it says", false);
-    }
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) s.on_end(*stream);
     return 0;
   }
 
   static int on_data_chunk(nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size,
                            void* user) {
     Http2Session& s = self(user);
-    Stream* stream = s.find(id);
-    if (stream && stream->handler && !stream->refused &&
-        !s.on_data(*stream, {reinterpret_cast<const char*>(data), size}))
-      s.drop_incoming(*stream);
+    // Streams that are paused must not keep the others from sending.
+    nghttp2_session_consume_connection(s.session_, size);
+    if (Stream* stream = s.find(id))
+      s.on_chunk(*stream, {reinterpret_cast<const char*>(data), size});
     return 0;
   }
 
@@ -141,6 +140,8 @@ struct Http2Session::Callbacks {
     const auto stream = std::move(it->second);
     s.streams_.erase(it);
     s.drop_incoming(*stream);
+    s.held_bytes_ -= stream->kept;
+    s.unsent_bytes_ -= stream->out.size();
     if (!stream->handler) return 0;
     stream->handler->on_closed(code == NGHTTP2_NO_ERROR ? std::string()
                                                         : std::string("the stream was reset: ") +
@@ -152,12 +153,11 @@ struct Http2Session::Callbacks {
                            nghttp2_data_source* source, void* user) {
     Http2Session& s = self(user);
     auto& stream = *static_cast<Stream*>(source->ptr);
-    const size_t n = std::min(size, stream.unsent());
-    std::memcpy(buffer, stream.out.data() + stream.sent, n);
-    stream.sent += n;
-    if (stream.unsent() > 0) return static_cast<ssize_t>(n);
-    stream.out.clear();
-    stream.sent = 0;
+    const size_t n = std::min(size, stream.out.size());
+    std::memcpy(buffer, stream.out.view().data(), n);
+    stream.out.take(n);
+    s.unsent_bytes_ -= n;
+    if (!stream.out.empty()) return static_cast<ssize_t>(n);
     if (stream.ended) {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
       if (!stream.trailers.empty()) {
@@ -174,6 +174,16 @@ struct Http2Session::Callbacks {
     stream.waiting = true;
     return NGHTTP2_ERR_DEFERRED;
   }
+
+  // RFC 9113 section 8.1: a server that has said all while the client has not asks it to stop.
+  // Without this the stream would stay open for as long as the client likes.
+  static int on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void*) {
+    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
+        nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    return 0;
+  }
 };
 
 Http2Session::Http2Session(Side side, const Http2Limits& limits) : side_(side), limits_(limits) {
@@ -184,10 +194,13 @@ Http2Session::Http2Session(Side side, const Http2Limits& limits) : side_(side), 
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, Callbacks::on_frame);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Callbacks::on_data_chunk);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Callbacks::on_stream_close);
+  if (side == Side::kServer)
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, Callbacks::on_frame_sent);
   nghttp2_option* options = nullptr;
   if (nghttp2_option_new(&options) != 0) throw std::bad_alloc();
   nghttp2_option_set_max_outbound_ack(options, kMaxUnsentAcks);
   nghttp2_option_set_no_closed_streams(options, 1);
+  nghttp2_option_set_no_auto_window_update(options, 1);
   const int failed = side == Side::kServer
                          ? nghttp2_session_server_new2(&session_, callbacks, this, options)
                          : nghttp2_session_client_new2(&session_, callbacks, this, options);
@@ -217,20 +230,23 @@ Http2Session::Stream* Http2Session::find(StreamId id) const {
 bool Http2Session::receive(std::string_view bytes) {
   const auto n = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()),
                                           bytes.size());
-  return n == static_cast<ssize_t>(bytes.size());
+  return n == static_cast<ssize_t>(bytes.size()) &&
+         nghttp2_session_get_outbound_queue_size(session_) <= kMaxUnsentFrames;
 }
 
 void Http2Session::take_output(std::string& out, size_t max) {
-  while (out.size() < max) {
+  for (const size_t end = out.size() + max; out.size() < end;) {
     const uint8_t* data = nullptr;
     const ssize_t n = nghttp2_session_mem_send(session_, &data);
+    if (n < 0) broken_ = true;
     if (n <= 0) return;
     out.append(reinterpret_cast<const char*>(data), static_cast<size_t>(n));
   }
 }
 
 bool Http2Session::finished() const {
-  return nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
+  return broken_ ||
+         (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0);
 }
 
 // ---- What comes in ----
@@ -252,12 +268,21 @@ bool Http2Session::hold(Stream& stream, std::string_view data) {
 
 void Http2Session::drop_incoming(Stream& stream) {
   held_bytes_ -= stream.incoming.size();
-  stream.incoming = {};
+  std::string().swap(stream.incoming);  // assigning an empty one would keep the memory
+}
+
+void Http2Session::on_chunk(Stream& stream, std::string_view data) {
+  if (stream.paused)
+    stream.shut += data.size();
+  else
+    nghttp2_session_consume_stream(session_, stream.id, data.size());
+  if (stream.handler && !stream.refused && !on_data(stream, data)) drop_incoming(stream);
 }
 
 bool Http2Session::on_data(Stream& stream, std::string_view data) {
   const auto handler = stream.handler;
   while (!data.empty()) {
+    if (stream.paused) return hold(stream, data);
     if (stream.incoming.size() + data.size() < grpc_wire::kPrefixBytes) return hold(stream, data);
     // The prefix may have come in part before.
     char prefix[grpc_wire::kPrefixBytes];
@@ -289,10 +314,50 @@ bool Http2Session::on_data(Stream& stream, std::string_view data) {
   return true;
 }
 
+void Http2Session::on_end(Stream& stream) {
+  if (!stream.handler || stream.refused) return;
+  const auto handler = stream.handler;
+  if (stream.paused)
+    stream.end_came = true;
+  else if (stream.incoming.empty())
+    handler->on_end();
+  else
+    refuse(stream, "the message is shorter than it says", false);
+}
+
+void Http2Session::pause(StreamId id) {
+  if (Stream* stream = find(id)) stream->paused = true;
+}
+
+void Http2Session::resume(StreamId id) {
+  Stream* stream = find(id);
+  if (!stream || !std::exchange(stream->paused, false)) return;
+  const std::string waited = std::exchange(stream->incoming, {});
+  held_bytes_ -= waited.size();
+  const size_t shut = std::exchange(stream->shut, 0);
+  if (stream->handler && !stream->refused && !on_data(*stream, waited)) drop_incoming(*stream);
+  // Paused again: what waits here keeps its part of the window.
+  if (stream->paused) stream->shut += std::min(shut, stream->incoming.size());
+  nghttp2_session_consume_stream(session_, id, shut - stream->shut);
+  if (!stream->paused && stream->end_came) on_end(*stream);
+}
+
+bool Http2Session::keep(StreamId id, size_t bytes) {
+  Stream* stream = find(id);
+  if (!stream || held_bytes_ + bytes > limits_.max_held_bytes) return false;
+  stream->kept += bytes;
+  held_bytes_ += bytes;
+  return true;
+}
+
+void Http2Session::let_go(StreamId id) {
+  if (Stream* stream = find(id)) held_bytes_ -= std::exchange(stream->kept, 0);
+}
+
 void Http2Session::close_all(std::string_view reason) {
   auto streams = std::move(streams_);
   streams_.clear();
-  held_bytes_ = 0;
+  held_bytes_ = unsent_bytes_ = 0;
   drained_.clear();
   for (auto& [id, stream] : streams)
     if (stream->handler) stream->handler->on_closed(reason);
@@ -328,8 +393,9 @@ void Http2Session::send_headers(StreamId id, const Headers& headers) {
 void Http2Session::send_message(StreamId id, std::string_view message) {
   Stream* stream = find(id);
   if (!stream || stream->ended) return;
-  grpc_wire::append_prefix(stream->out, message.size());
-  stream->out.append(message);
+  grpc_wire::append_prefix(stream->out.tail(), message.size());
+  stream->out.tail().append(message);
+  unsent_bytes_ += grpc_wire::kPrefixBytes + message.size();
   if (std::exchange(stream->waiting, false)) nghttp2_session_resume_data(session_, id);
 }
 
@@ -344,6 +410,7 @@ void Http2Session::send_failure(StreamId id, const Error& error) {
   Stream* stream = find(id);
   if (!stream) return;
   stream->refused = true;
+  drop_incoming(*stream);
   if (stream->has_body) return send_end(id, grpc_wire::error_trailers(error));
   stream->has_body = stream->ended = true;
   const Headers headers = grpc_wire::error_answer(error);
@@ -351,13 +418,9 @@ void Http2Session::send_failure(StreamId id, const Error& error) {
   nghttp2_submit_response(session_, id, nv.data(), nv.size(), nullptr);
 }
 
-void Http2Session::reset(StreamId id, uint32_t code) {
-  if (find(id)) nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, code);
-}
-
 size_t Http2Session::unsent(StreamId id) const {
   const Stream* stream = find(id);
-  return stream ? stream->unsent() : 0;
+  return stream ? stream->out.size() : 0;
 }
 
 void Http2Session::ping() {

@@ -51,7 +51,7 @@ class Peer {
                         std::string payload, const CallOptions& options, Done done) = 0;
   /// The caller has lost interest; `done` runs with `cancelled`, unless the answer was first.
   virtual void cancel(uint64_t ticket) = 0;
-  /// At least one stream is up.
+  /// At least one stream of each thread is up.
   virtual bool ready() const = 0;
   /// Calls in flight end with `unavailable`, new ones are refused, and the streams have ended when
   /// it returns (it does not wait on an I/O thread, which may not wait for itself). Before the

@@ -23,6 +23,11 @@ constexpr int64_t kMaxTimeoutMs = 3'600'000;
 // Ending a stream of ours is a matter of milliseconds; nothing may hang on it.
 constexpr std::chrono::seconds kCloseTimeout{5};
 
+// Assigning an empty string keeps the memory, and a slot may rest for long.
+void free_memory(std::string& text) {
+  std::string().swap(text);
+}
+
 // True on a thread that runs a stream's reaction: it must not wait for streams to end.
 thread_local bool t_in_completion = false;
 
@@ -191,10 +196,11 @@ void PeerCore::wait(Slot& slot, Clock::time_point until) {
 
 void PeerCore::detach(Slot& slot) {
   reply_bytes_ -= slot.reply.size();
-  slot.reply.clear();
+  free_memory(slot.reply);
   slot.ungranted = 0;
   if (!slot.stream) return;
   slot.stream->outbox.drop(slot.transfer);
+  free_memory(slot.transfer.body);
   slot.transfer = {};
   --slot.stream->in_flight;
   slot.stream = nullptr;
@@ -208,7 +214,7 @@ void PeerCore::end(Slot& slot, Result<std::string> result, Completed& completed)
   shared_->probe.in_flight_changed(-1);
   slot.state = State::kFree;
   slot.attempts = 0;
-  slot.payload = {};
+  free_memory(slot.payload);
   ++slot.generation;
   free_.push_back(slot.index);
   --live_;

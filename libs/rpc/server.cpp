@@ -78,8 +78,22 @@ class ServerImpl final : public Server {
  private:
   // Any thread. Connections are dealt out to the threads in turn.
   void take(int fd, bool in_process) {
+    net::UniqueFd socket(fd);
+    {
+      std::lock_guard lock(mutex_);
+      if (closing_) return;
+      ++arriving_;
+    }
+    // Also when a stopped thread destroys the task unrun.
+    std::shared_ptr<void> arrival(nullptr, [this](void*) {
+      std::lock_guard lock(mutex_);
+      --arriving_;
+      ended_.notify_all();
+    });
     const Place place{threads_, next_.fetch_add(1) % threads_->size()};
-    threads_->post(place.index, [this, place, owned = net::UniqueFd(fd), in_process]() mutable {
+    threads_->post(place.index, [this, place, owned = std::move(socket), in_process,
+                                 arrival = std::move(arrival)]() mutable {
+      const auto arrived = std::move(arrival);
       ssl_st* session = nullptr;
       if (tls_ && !in_process && !(session = tls_->new_session(owned.get()))) return;
       auto connection =
@@ -96,7 +110,7 @@ class ServerImpl final : public Server {
   void forget(Http2Connection* connection) {
     std::lock_guard lock(mutex_);
     connections_.erase(connection);
-    if (connections_.empty()) ended_.notify_all();
+    ended_.notify_all();
   }
 
   template <class F>
@@ -115,7 +129,8 @@ class ServerImpl final : public Server {
 
   bool wait_for_end(Clock::time_point until) {
     std::unique_lock lock(mutex_);
-    return ended_.wait_until(lock, until, [this] { return connections_.empty(); });
+    return ended_.wait_until(lock, until,
+                             [this] { return connections_.empty() && arriving_ == 0; });
   }
 
   std::shared_ptr<net::TlsContext> tls_;
@@ -130,6 +145,7 @@ class ServerImpl final : public Server {
   std::mutex mutex_;
   std::condition_variable ended_;
   std::unordered_map<Http2Connection*, std::shared_ptr<Http2Connection>> connections_;
+  size_t arriving_ = 0;   // guarded by mutex_: sockets on the way to their thread
   bool closing_ = false;  // guarded by mutex_
 };
 

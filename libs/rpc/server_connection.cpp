@@ -12,8 +12,8 @@ namespace {
 
 // For calls without a deadline: a bound all the same.
 constexpr std::chrono::nanoseconds kMaxTimeout = std::chrono::minutes(10);
-// A request of health or reflection is a name.
-constexpr size_t kMaxStandardMessage = 64u << 10;
+// A request of health or reflection is a name. Nobody has asked who the caller is.
+constexpr size_t kMaxStandardMessage = 4u << 10;
 
 Http2Limits limits_of(const Dispatcher& dispatcher) {
   Http2Limits limits;
@@ -38,7 +38,7 @@ bool ServerConnection::on_ready() {
 }
 
 void ServerConnection::on_connection_closed() {
-  deadline_timer_.cancel();
+  deadline_timer_.reset();
   deadlines_.clear();
   doors_.closed(this);
 }
@@ -117,8 +117,8 @@ void ServerConnection::run_deadlines() {
     deadlines_.erase(deadlines_.begin());
   }
   if (deadlines_.empty()) return;
-  deadline_timer_.expires_at(deadlines_.begin()->first);
-  deadline_timer_.async_wait([weak = weak_from_this(), this](boost::system::error_code ec) {
+  deadline_timer_->expires_at(deadlines_.begin()->first);
+  deadline_timer_->async_wait([weak = weak_from_this(), this](boost::system::error_code ec) {
     const auto keep = weak.lock();
     if (!ec && keep && !is_closed()) run_deadlines();
   });

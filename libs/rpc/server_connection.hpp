@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "libs/rpc/dispatcher.hpp"
@@ -47,7 +48,7 @@ class ServerConnection final : public Http2Connection {
 
   Doors& doors_;
   Proof proof_;
-  boost::asio::steady_timer deadline_timer_;
+  std::optional<boost::asio::steady_timer> deadline_timer_;  // until closed
   std::multimap<Clock::time_point, std::weak_ptr<UnaryCall>> deadlines_;
 };
 

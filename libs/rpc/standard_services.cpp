@@ -18,7 +18,8 @@ constexpr char kHealth[] = "grpc.health.v1.Health";
 constexpr char kReflection[] = "grpc.reflection.v1.ServerReflection";
 constexpr char kReflectionAlpha[] = "grpc.reflection.v1alpha.ServerReflection";
 constexpr size_t kMaxWatches = 1'024;
-// Answers of one reflection stream that its client has not taken yet.
+// Answers that a client has not taken yet, on all streams of its connection: nobody has asked who
+// it is, and a short question has a long answer.
 constexpr size_t kMaxUnsentBytes = 1u << 20;
 
 void append_bytes(std::string& out, uint32_t field, std::string_view bytes) {
@@ -54,7 +55,6 @@ class StandardHandler : public StreamHandler {
   void on_bad_message(std::string_view why, bool) override {
     connection_->send_failure(id_, Error(errors::kInvalidRequest, std::string(why)));
   }
-  void on_end() override {}
   void on_closed(std::string_view) override {}
   void on_turn() override {}
 
@@ -75,12 +75,17 @@ class StandardServices::Check final : public StandardHandler {
       : StandardHandler(connection, id), services_(services) {}
 
   void on_message(std::string_view message) override {
-    const auto service = health_request(message);
-    if (!service) return on_bad_message("the request message does not parse", false);
-    const Health health = services_.health(*service);
+    if (service_) return on_bad_message("Check takes one message", false);
+    service_ = health_request(message);
+    if (!service_) return on_bad_message("the request message does not parse", false);
+  }
+
+  void on_end() override {
+    if (!service_) return on_bad_message("the request has no message", false);
+    const Health health = services_.health(*service_);
     if (health == Health::kUnknownService)
       return connection_->send_failure(
-          id_, Error(errors::kNotFound, "no service " + service->substr(0, frames::kMaxText)));
+          id_, Error(errors::kNotFound, "no service " + service_->substr(0, frames::kMaxText)));
     begin();
     connection_->send_message(id_, health_reply(static_cast<int>(health)));
     connection_->send_end(id_, grpc_wire::ok_trailers());
@@ -88,6 +93,7 @@ class StandardServices::Check final : public StandardHandler {
 
  private:
   const StandardServices& services_;
+  std::optional<std::string> service_;
 };
 
 class StandardServices::Watch final : public StandardHandler,
@@ -107,6 +113,10 @@ class StandardServices::Watch final : public StandardHandler,
           id_, Error(errors::kOverloaded, "too many watch the health of this service"));
     begin();
     on_turn();
+  }
+
+  void on_end() override {
+    if (!service_) on_bad_message("the request has no message", false);
   }
 
   void on_turn() override {
@@ -156,7 +166,7 @@ class StandardServices::Reflection final : public StandardHandler {
   // ServerReflectionResponse: original_request = 2, file_descriptor_response = 4,
   // list_services_response = 6, error_response = 7.
   void on_message(std::string_view message) override {
-    if (connection_->unsent(id_) > kMaxUnsentBytes)
+    if (connection_->unsent_bytes() > kMaxUnsentBytes)
       return connection_->send_failure(
           id_, Error(errors::kOverloaded, "the caller does not take its answers"));
     const auto* pool = DescriptorPool::generated_pool();

@@ -22,6 +22,8 @@ UnaryCall::UnaryCall(Dispatcher& dispatcher, const Method& method, Caller caller
 
 void UnaryCall::on_message(std::string_view message) {
   if (request_) return on_bad_message("a unary method takes one message", false);
+  if (!connection_->keep(stream_id_, message.size()))
+    return on_bad_message("the connection holds too much in requests that have not ended", true);
   request_ = std::string(message);
 }
 
@@ -31,6 +33,7 @@ void UnaryCall::on_bad_message(std::string_view why, bool too_large) {
 
 void UnaryCall::on_end() {
   if (!request_) return on_bad_message("the request has no message", false);
+  connection_->let_go(stream_id_);
   const std::string request = std::move(*request_);
   method_.run_with_context(
       call_, request, [this](const common::v1::CallContext& context) { return admit(context); },
@@ -57,26 +60,22 @@ bool UnaryCall::admit(const common::v1::CallContext& context) {
 }
 
 void UnaryCall::reply(Result<std::string> answer) {
-  bool admitted = false;
   {
+    // To the end of the accounting: on_closed waits here for an answer of another thread, because
+    // the dispatcher may go after it. Late answers find the call answered.
     std::lock_guard lock(mutex_);
-    // Late answers end here: the dispatcher may be gone.
     if (std::exchange(answered_, true)) return;
-    admitted = admitted_;
-  }
-  const size_t max = dispatcher_.limits().max_reply_bytes;
-  if (answer.ok() && answer->size() > max)
-    answer = Error(errors::kMessageTooLarge,
-                   "the answer is larger than " + std::to_string(max) + " bytes");
-  const ErrorKind* error = answer.ok() ? nullptr : answer.error().kind;
-  if (admitted) {
-    dispatcher_.probe().method(method_.name).ended(error, Clock::now() - started_);
-    dispatcher_.release(call_->project);
-  } else if (error) {
-    dispatcher_.probe().refused(*error);
-  }
-  {
-    std::lock_guard lock(mutex_);
+    const size_t max = dispatcher_.limits().max_reply_bytes;
+    if (answer.ok() && answer->size() > max)
+      answer = Error(errors::kMessageTooLarge,
+                     "the answer is larger than " + std::to_string(max) + " bytes");
+    const ErrorKind* error = answer.ok() ? nullptr : answer.error().kind;
+    if (admitted_) {
+      dispatcher_.probe().method(method_.name).ended(error, Clock::now() - started_);
+      dispatcher_.release(call_->project);
+    } else if (error) {
+      dispatcher_.probe().refused(*error);
+    }
     answer_ = std::move(answer);
   }
   if (auto connection = weak_connection_.lock()) connection->wake(shared_from_this());
@@ -94,6 +93,11 @@ void UnaryCall::on_turn() {
     answer.swap(answer_);
   }
   if (!answer || !connection_) return;
+  // Answers that their caller does not take are bounded like those of a stream.
+  if (answer->ok() &&
+      connection_->unsent_bytes() + (*answer)->size() > dispatcher_.limits().max_stream_bytes)
+    answer = Error(errors::kOverloaded, "the connection holds too much in answers",
+                   std::chrono::milliseconds(100));
   if (!answer->ok()) return connection_->send_failure(stream_id_, answer->error());
   connection_->send_headers(stream_id_, grpc_wire::answer_headers());
   connection_->send_message(stream_id_, **answer);
