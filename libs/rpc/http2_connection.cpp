@@ -179,7 +179,7 @@ void Http2Connection::write() {
     if (r.state != net::IoState::kDone) return close("the connection is broken");
     out_.take(r.bytes);
   }
-  if (closing_ && open_streams() == 0) return linger();
+  if (closing_ && !busy()) return linger();
   if (finished()) close("the connection has ended");
 }
 

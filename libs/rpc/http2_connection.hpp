@@ -40,7 +40,7 @@ class Http2Connection : public Http2Session, public std::enable_shared_from_this
   void wake(std::shared_ptr<StreamHandler> handler);
   /// Closes at once; every stream hears `reason`. On the thread.
   void close(std::string_view reason);
-  /// Closes once what is to be sent has left and no stream is open. On the thread.
+  /// Closes once what is to be sent has left and nothing is open that it waits for. On the thread.
   void close_when_done();
 
   const Place& place() const { return place_; }

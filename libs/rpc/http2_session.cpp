@@ -433,6 +433,13 @@ void Http2Session::go_away() {
                         nullptr, 0);
 }
 
+bool Http2Session::busy() const {
+  return std::any_of(streams_.begin(), streams_.end(), [](const auto& entry) {
+    const auto& handler = entry.second->handler;
+    return handler && handler->holds_up_the_end();
+  });
+}
+
 std::vector<std::shared_ptr<StreamHandler>> Http2Session::take_drained() {
   return std::exchange(drained_, {});
 }

@@ -75,6 +75,8 @@ class Http2Session {
   /// No new streams are taken; those that are open go on.
   void go_away();
   size_t open_streams() const { return streams_.size(); }
+  /// Whether a stream is open that the end of the connection waits for.
+  bool busy() const;
 
  protected:
   /// Server: the head of a request is there. Returns who handles the stream, or nullptr after it

@@ -57,6 +57,8 @@ class StandardHandler : public StreamHandler {
   }
   void on_closed(std::string_view) override {}
   void on_turn() override {}
+  // Nobody has asked who the caller is, and it may leave such a stream open for ever.
+  bool holds_up_the_end() const override { return false; }
 
  protected:
   void begin() { connection_->send_headers(id_, grpc_wire::answer_headers()); }

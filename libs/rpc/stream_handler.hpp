@@ -36,6 +36,8 @@ class StreamHandler {
   virtual void on_closed(std::string_view reason) = 0;
   /// Http2Connection::wake was called, or what was sent last has left: the place to send.
   virtual void on_turn() = 0;
+  /// False when a connection that ends need not wait for this stream.
+  virtual bool holds_up_the_end() const { return true; }
 };
 
 }  // namespace raymesh::rpc

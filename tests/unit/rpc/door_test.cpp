@@ -258,6 +258,25 @@ TEST(DoorTest, AStopDoesNotResetTheConnectionUnderItsLastAnswers) {
   stopper.join();
 }
 
+TEST(DoorTest, AStopDoesNotWaitForStreamsOfStrangers) {
+  EchoServer server;
+  http2::Connection connection(server.server->port());
+  uint32_t id = 1;
+  for (const char* path : {kReflect, kCheck, kWatch, kReflect}) {
+    connection.send(http2::headers(id, http2::request(path), 0));
+    id += 2;
+  }
+  connection.send(http2::headers(id, http2::request("/nowhere"), 0));
+  ASSERT_TRUE(connection.end_of(id).answered);
+  const auto started = Clock::now();
+  std::thread stopper([&] { server.server->stop(std::chrono::minutes(5)); });
+  while (connection.receive()) continue;
+  EXPECT_FALSE(connection.was_reset());
+  connection.close();
+  stopper.join();
+  EXPECT_LT(Clock::now() - started, std::chrono::minutes(1));
+}
+
 TEST(DoorTest, ConnectionsThatComeDuringAStopAreClosed) {
   for (int round = 0; round < 100; ++round) {
     net::IoThreads threads(3, "door");
