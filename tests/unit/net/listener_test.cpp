@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <thread>
 #include <sys/resource.h>
+#include <thread>
 
 #include <boost/asio/io_context.hpp>
 #include <condition_variable>
