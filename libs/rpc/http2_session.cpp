@@ -287,7 +287,7 @@ bool Http2Session::on_data(Stream& stream, std::string_view data) {
     // The prefix may have come in part before.
     char prefix[grpc_wire::kPrefixBytes];
     const size_t known = std::min(stream.incoming.size(), sizeof prefix);
-    std::memcpy(prefix, stream.incoming.data(), known);
+    stream.incoming.copy(prefix, known);
     std::memcpy(prefix + known, data.data(), sizeof prefix - known);
     const auto head = grpc_wire::parse_prefix(prefix);
     if (head.compressed) return refuse(stream, "compressed messages are not taken", false);

@@ -144,7 +144,11 @@ std::string bytes_of(uint8_t how, std::string_view input) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const auto& door = *new Door;
+  static const auto& door = []() -> const Door& {
+    static const auto& made = *new Door;
+    std::atexit([] { ::unlink(made.path.c_str()); });
+    return made;
+  }();
   if (size == 0) return 0;
   const std::string bytes = bytes_of(data[0], {reinterpret_cast<const char*>(data + 1), size - 1});
   const int fd = door.connect((data[0] & 1) != 0);
