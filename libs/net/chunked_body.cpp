@@ -34,11 +34,9 @@ ChunkedBody::State ChunkedBody::feed(std::string_view& input, std::string& body)
         if (const int digit = hex_digit(c); digit >= 0) {
           if (++digits_ > kMaxDigits) return State::kMalformed;
           chunk_left_ = chunk_left_ * 16 + static_cast<uint64_t>(digit);
-        } else if (digits_ == 0) {
-          return State::kMalformed;
-        } else if (c == '\r') {
+        } else if (digits_ > 0 && c == '\r') {
           step_ = Step::kSizeLf;
-        } else if (c == ';' || c == ' ' || c == '\t') {
+        } else if (digits_ > 0 && (c == ';' || c == ' ' || c == '\t')) {
           step_ = Step::kExtension;
         } else {
           return State::kMalformed;

@@ -82,7 +82,7 @@ void KeyResolver::ask(const std::string& hash) {
         if (reply.ok())
           answer = to_key_info(std::move(*reply));
         else if (!reply.error().is(errors::kInvalidApiKey) && !reply.error().is(errors::kNotFound))
-          answer = std::move(reply.error());
+          answer = std::move(reply).error();
         core_.threads.post(thread_,
                            [this, hash = std::move(hash), answer = std::move(answer)]() mutable {
                              answered(hash, std::move(answer));

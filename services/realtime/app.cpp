@@ -120,6 +120,7 @@ void Config::declare(config::Options& options) {
   using std::chrono::minutes;
   using std::chrono::seconds;
   constexpr uint64_t kKiB = 1 << 10;
+  constexpr uint64_t kMiB = 1 << 20;
   constexpr uint64_t kGiB = 1 << 30;
   options.section("realtime")
       .text("listen", &listen, "host:port of the gRPC service")
@@ -139,11 +140,11 @@ void Config::declare(config::Options& options) {
       .integer("max-token-channels", &max_token_channels, 1, 1'000, "Channels of one token")
       .duration("max-token-ttl", &max_token_ttl, seconds(1), hours(24 * 30),
                 "How long a token may be good for")
-      .bytes("max-message-bytes", &max_message_bytes, 128, 16 * 1024 * kKiB,
+      .bytes("max-message-bytes", &max_message_bytes, 128, 16 * kMiB,
              "Larger client messages end the connection (1009); larger payloads get 413")
       .bytes("max-backlog-bytes", &max_backlog_bytes, 4 * kKiB, kGiB,
              "What may wait for one slow client before it is closed (4408)")
-      .bytes("max-frame-memory", &max_frame_memory, 1024 * kKiB, 64 * kGiB,
+      .bytes("max-frame-memory", &max_frame_memory, kMiB, 64 * kGiB,
              "Memory of messages that wait for slow clients; above it the slow ones are closed")
       .bytes("max-queued-bytes", &max_queued_bytes, 64 * kKiB, 64 * kGiB,
              "What may wait between publish and send before publishers have to wait")
