@@ -133,9 +133,11 @@ Status serve(const DevOptions& options, ServiceConfigs& configs, host::ShutdownS
   auto at_port = [&host](const char* scheme, int port) {
     return scheme + HostPort{host, static_cast<uint16_t>(port)}.to_string();
   };
-  const Addresses at = {at_port("http://", services.port()),
+  const bool tls = !configs.gateway.tls_certificate.empty();
+  const bool realtime_tls = !configs.realtime.tls_cert.empty();
+  const Addresses at = {at_port(tls ? "https://" : "http://", services.port()),
                         configs.realtime.public_url.empty()
-                            ? at_port("ws://", services.realtime_port())
+                            ? at_port(realtime_tls ? "wss://" : "ws://", services.realtime_port())
                             : configs.realtime.public_url,
                         "http://127.0.0.1:" + std::to_string(ops->port())};
   RAYMESH_CHECK_OK(

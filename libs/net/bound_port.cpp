@@ -1,7 +1,6 @@
 #include "libs/net/bound_port.hpp"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -40,27 +39,20 @@ Result<BoundPort> BoundPort::open(std::string_view text) {
 }
 
 Status BoundPort::add(tcp::endpoint endpoint, int& error) {
-  const int fd =
-      ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  UniqueFd fd(
+      ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int one = 1;
   auto length = static_cast<socklen_t>(endpoint.capacity());
-  const bool done = fd >= 0 && ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-                    ::bind(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0 &&
-                    ::getsockname(fd, endpoint.data(), &length) == 0;
-  if (done) {
-    sockets_.push_back({endpoint, fd});
+  if (fd && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+      ::bind(fd.get(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0 &&
+      ::getsockname(fd.get(), endpoint.data(), &length) == 0) {
+    sockets_.push_back({endpoint, std::move(fd)});
     return ok_status();
   }
   error = errno;
-  if (fd >= 0) ::close(fd);
   std::ostringstream message;
   message << "cannot bind " << endpoint << ": " << std::strerror(error);
   return Error(errors::kUnavailable, message.str());
-}
-
-BoundPort::~BoundPort() {
-  for (const Socket& socket : sockets_)
-    if (socket.fd >= 0) ::close(socket.fd);
 }
 
 }  // namespace raymesh::net

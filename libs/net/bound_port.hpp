@@ -4,10 +4,10 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "libs/base/result.hpp"
+#include "libs/net/unique_fd.hpp"
 
 namespace raymesh::net {
 
@@ -18,15 +18,9 @@ class BoundPort {
   /// Errors: invalid_request; unavailable with a message that names the address.
   static Result<BoundPort> open(std::string_view text);
 
-  BoundPort(BoundPort&&) = default;
-  BoundPort& operator=(BoundPort&&) = delete;
-  ~BoundPort();
-
   struct Socket {
     boost::asio::ip::tcp::endpoint endpoint;
-    int fd;  // non-blocking, with SO_REUSEADDR; whoever takes it leaves -1
-
-    int take() { return std::exchange(fd, -1); }
+    UniqueFd fd;  // non-blocking, with SO_REUSEADDR
   };
   int port() const { return sockets_.front().endpoint.port(); }
   std::vector<Socket>& sockets() { return sockets_; }

@@ -105,7 +105,7 @@ Status Listener::open_acceptors(BoundPort::Socket& first) {
                                              state.config.address + ": " + ec.message());
     };
     if (i == 0)
-      a->socket->assign(first.endpoint.protocol(), first.take(), ec);
+      a->socket->assign(first.endpoint.protocol(), first.fd.release(), ec);
     else
       a->socket->open(first.endpoint.protocol(), ec);
     if (ec) return failed("open a socket for");

@@ -3,34 +3,28 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <future>
 
-#include "libs/net/endpoint.hpp"
+#include "libs/net/bound_port.hpp"
+#include "libs/net/unix_address.hpp"
 #include "libs/telemetry/log.hpp"
 
 namespace raymesh::rpc {
 namespace {
 
-constexpr std::string_view kUnix = "unix:";
 constexpr int kBacklog = 1'024;
 constexpr int kAcceptsPerWake = 64;
 constexpr std::chrono::milliseconds kExhaustedPause{100};
+constexpr std::chrono::seconds kExhaustedLogInterval{5};
 
 Error failed(const std::string& address) {
   return Error(errors::kUnavailable, "cannot listen on " + address + ": " + std::strerror(errno));
-}
-
-sockaddr_un unix_address(std::string_view path) {
-  sockaddr_un out{};
-  out.sun_family = AF_UNIX;
-  std::memcpy(out.sun_path, path.data(), std::min(path.size(), sizeof out.sun_path - 1));
-  return out;
 }
 
 // True when nobody listens on it: what a killed process leaves behind.
@@ -43,45 +37,38 @@ bool is_stale(const sockaddr_un& address) {
   return refused;
 }
 
+Result<net::UniqueFd> bind_unix(const std::string& address) {
+  const std::string path = address.substr(net::kUnixPrefix.size());
+  if (path.empty() || path.size() > net::kMaxUnixPath)
+    return Error(errors::kInvalidValue, "the path of " + address + " is empty or too long");
+  const sockaddr_un name = net::unix_address(path);
+  if (is_stale(name)) ::unlink(path.c_str());
+  net::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0)
+    return failed(address);
+  return fd;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Acceptor>> Acceptor::open(const std::string& address, Place place,
                                                  OnAccept on_accept) {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
+  net::UniqueFd fd;
+  int port = 0;
   std::string path;
-  if (address.starts_with(kUnix)) {
-    path = address.substr(kUnix.size());
-    if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path))
-      return Error(errors::kInvalidValue, "the path of " + address + " is empty or too long");
-    const sockaddr_un name = unix_address(path);
-    std::memcpy(&storage, &name, size = sizeof name);
-    if (is_stale(name)) ::unlink(path.c_str());
+  if (address.starts_with(net::kUnixPrefix)) {
+    RAYMESH_TRY(fd, bind_unix(address));
+    path = address.substr(net::kUnixPrefix.size());
   } else {
     // Of localhost's two addresses the IPv4 one: the callers are ours and told which.
-    RAYMESH_TRY(const auto endpoints, net::parse_endpoints(address));
-    const auto& endpoint = endpoints.front();
-    std::memcpy(&storage, endpoint.data(), size = static_cast<socklen_t>(endpoint.size()));
+    RAYMESH_TRY(auto bound, net::BoundPort::open(address));
+    fd = std::move(bound.sockets().front().fd);
+    port = bound.port();
   }
-  const int fd = ::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return failed(address);
-  // Not SO_REUSEPORT: a second process on the same port is a mistake, not a way to share its load.
-  const int on = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (::bind(fd, reinterpret_cast<const sockaddr*>(&storage), size) != 0 ||
-      ::listen(fd, kBacklog) != 0) {
-    Error error = failed(address);
-    ::close(fd);
-    return error;
-  }
-  std::shared_ptr<Acceptor> acceptor(new Acceptor(place, fd, std::move(on_accept)));
+  if (::listen(fd.get(), kBacklog) != 0) return failed(address);
+  std::shared_ptr<Acceptor> acceptor(new Acceptor(place, fd.release(), std::move(on_accept)));
+  acceptor->port_ = port;
   acceptor->path_ = std::move(path);
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) == 0) {
-    if (storage.ss_family == AF_INET)
-      acceptor->port_ = ntohs(reinterpret_cast<const sockaddr_in&>(storage).sin_port);
-    if (storage.ss_family == AF_INET6)
-      acceptor->port_ = ntohs(reinterpret_cast<const sockaddr_in6&>(storage).sin6_port);
-  }
   place.threads->post(place.index, [acceptor] { acceptor->wait(); });
   return acceptor;
 }
@@ -120,7 +107,12 @@ void Acceptor::take() {
 }
 
 void Acceptor::pause() {
-  log::warn("no more connections can be taken for now", {{"reason", std::strerror(errno)}});
+  const int reason = errno;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - logged_ > kExhaustedLogInterval) {
+    logged_ = now;
+    log::warn("no more connections can be taken for now", {{"reason", std::strerror(reason)}});
+  }
   timer_.expires_after(kExhaustedPause);
   timer_.async_wait([self = shared_from_this()](boost::system::error_code ec) {
     if (!ec) self->wait();

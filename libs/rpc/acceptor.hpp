@@ -5,6 +5,7 @@
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,6 +40,7 @@ class Acceptor final : public std::enable_shared_from_this<Acceptor> {
   const OnAccept on_accept_;
   boost::asio::posix::stream_descriptor socket_;
   boost::asio::steady_timer timer_;
+  std::chrono::steady_clock::time_point logged_;  // when it last said that it takes no more
   int port_ = 0;
   std::string path_;  // of a unix socket; removed at the end
 };

@@ -3,13 +3,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
 #include <cstring>
 
 #include "libs/base/host_port.hpp"
+#include "libs/net/unix_address.hpp"
 #include "libs/rpc/credentials.hpp"
 #include "libs/rpc/frames.hpp"
 #include "libs/rpc/peer_core.hpp"
@@ -17,8 +17,6 @@
 
 namespace raymesh::rpc {
 namespace {
-
-constexpr std::string_view kUnix = "unix:";
 
 Http2Limits client_limits() {
   Http2Limits limits;
@@ -33,11 +31,9 @@ grpc_wire::Status unavailable(std::string reason) {
 
 // The address of "unix:/path" or of a numeric "host:port"; 0 bytes for a name.
 socklen_t parse_address(const std::string& text, sockaddr_storage& out) {
-  if (text.starts_with(kUnix)) {
-    sockaddr_un name{};
-    name.sun_family = AF_UNIX;
-    std::memcpy(name.sun_path, text.data() + kUnix.size(),
-                std::min(text.size() - kUnix.size(), sizeof name.sun_path - 1));
+  if (text.starts_with(net::kUnixPrefix)) {
+    const sockaddr_un name =
+        net::unix_address(std::string_view(text).substr(net::kUnixPrefix.size()));
     std::memcpy(&out, &name, sizeof name);
     return sizeof name;
   }

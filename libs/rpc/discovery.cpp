@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libs/net/unix_address.hpp"
 #include "libs/rpc/peer_group.hpp"
 #include "libs/rpc/resolver.hpp"
 #include "libs/rpc/timers.hpp"
@@ -23,9 +24,10 @@ bool is_port(std::string_view text) {
 
 Status Discovery::check(std::string_view endpoint) {
   std::string_view address = endpoint;
-  // sun_path has room for 107 bytes and a zero.
-  if (address.starts_with("unix:") && address.size() > 5 && address.size() < 5 + 108)
-    return ok_status();
+  if (address.starts_with(net::kUnixPrefix)) {
+    const size_t path = address.size() - net::kUnixPrefix.size();
+    if (path > 0 && path <= net::kMaxUnixPath) return ok_status();
+  }
   if (address.starts_with(kDns)) address.remove_prefix(kDns.size());
   const size_t colon = address.rfind(':');
   if (colon == std::string_view::npos || colon == 0 || !is_port(address.substr(colon + 1)))

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "libs/base/result.hpp"
-#include "libs/rpc/stream_handler.hpp"
+#include "libs/rpc/headers.hpp"
 
 namespace raymesh::rpc::grpc_wire {
 

@@ -38,12 +38,6 @@ std::vector<nghttp2_nv> pairs(const Headers& headers) {
 
 }  // namespace
 
-std::string_view find_header(const Headers& headers, std::string_view name) {
-  for (const Header& header : headers)
-    if (header.name == name) return header.value;
-  return {};
-}
-
 struct Http2Session::Stream {
   StreamId id = 0;
   std::shared_ptr<StreamHandler> handler;

@@ -2,21 +2,11 @@
 // Everything runs on the connection's thread. Held by its connection until on_closed.
 #pragma once
 
-#include <cstdint>
-#include <string>
 #include <string_view>
-#include <vector>
+
+#include "libs/rpc/headers.hpp"
 
 namespace raymesh::rpc {
-
-struct Header {
-  std::string name;  // lower case
-  std::string value;
-};
-using Headers = std::vector<Header>;
-
-/// The first value of that name; empty when there is none.
-std::string_view find_header(const Headers& headers, std::string_view name);
 
 class StreamHandler {
  public:

@@ -82,10 +82,10 @@ Status RealtimeNode::listen() {
   RAYMESH_TRY(auto bound, net::BoundPort::open(config_.listen));
   port_ = bound.port();
   for (net::BoundPort::Socket& socket : bound.sockets()) {
-    if (::listen(socket.fd, kBacklog) < 0)
+    if (::listen(socket.fd.get(), kBacklog) < 0)
       return Error(errors::kUnavailable,
                    "cannot listen on " + config_.listen + ": " + std::strerror(errno));
-    listen_fds_.push_back(socket.take());
+    listen_fds_.push_back(socket.fd.release());
   }
   return ok_status();
 }
