@@ -1,18 +1,21 @@
-"""./dev bench [request] [fanout] [--repeats N] [--seconds N] [--write-docs]"""
+"""./dev bench [request] [realtime | realtime.PART | fanout] [--repeats N] [--seconds N] [--write-docs]"""
 import argparse
 
 import fanout
+import realtime
 import request
 
-SUITES = {"request": request.run, "fanout": fanout.run}
+SUITES = {"request": request.run, "realtime": realtime.run, **{f"realtime.{name}": part for name, part in realtime.PARTS.items()},
+          "fanout": fanout.run}
 
 parser = argparse.ArgumentParser(prog="./dev bench", description="Measures raymesh beside its peers, in one run each.")
-parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)}; none: all")
+parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)} (the short form of realtime); none: request and realtime")
 parser.add_argument("--repeats", type=int, default=3, help="runs of each case; medians are shown (3)")
 parser.add_argument("--seconds", type=int, default=4, help="measured seconds of each run (4)")
 parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
 arguments = parser.parse_args()
-for name in arguments.suite or SUITES:
+for name in arguments.suite:
     if name not in SUITES:
         parser.error(f"unknown suite '{name}', there are {', '.join(SUITES)}")
+for name in arguments.suite or ("request", "realtime"):
     SUITES[name](arguments.repeats, arguments.seconds, arguments.write_docs)

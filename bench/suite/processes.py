@@ -67,11 +67,12 @@ class Peer:
 class Cluster:
     """raymesh as separate processes over mTLS with its shipped defaults; only limits are raised."""
 
-    def __init__(self, mode="separate"):
+    def __init__(self, realtime_nodes=1, realtime_flags=()):
         self.directory = tempfile.mkdtemp(prefix="raymesh-bench-")
         ready = pathlib.Path(self.directory) / "ready.json"
         self.process = subprocess.Popen(
-            ["node", str(ROOT / "tests" / "support" / "cluster_main.mjs"), mode, "--ready-file", str(ready)],
+            ["node", str(ROOT / "tests" / "support" / "cluster_main.mjs"), "separate", "--ready-file", str(ready),
+             "--realtime-nodes", str(realtime_nodes), *(f"--realtime-flag={flag}" for flag in realtime_flags)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while not ready.exists():

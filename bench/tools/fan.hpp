@@ -12,19 +12,22 @@
 
 namespace raymesh::bench {
 
-enum class Dialect { kPlain, kNats };  // kPlain: the URL says what is subscribed
+enum class Dialect { kPlain, kNats, kMqtt };  // kPlain: the URL says what is subscribed
 
 struct FanConfig {
   std::vector<std::string>
-      urls;  // ws://..., round robin over channels; {ch} becomes the channel's number
+      urls;  // ws://..., round robin over subscribers; {ch} becomes the channel's number
   Dialect dialect = Dialect::kPlain;
   size_t subscribers = 1;
   size_t channels = 1;
+  size_t handshakes = 256;  // at the same time
   size_t payload_bytes = 128;
-  int64_t rate = 0;          // messages per second; 0: closed loop
-  uint64_t window = 1;       // closed loop: messages published and not yet everywhere
-  std::string publish;       // ws://, http:// or tcp:// (NATS)
-  std::string publish_body;  // {ch} and {payload} are filled in
+  int64_t rate = 0;     // messages per second; 0: closed loop
+  uint64_t window = 1;  // closed loop: messages published and not yet everywhere
+  // ws://, http://, tcp:// (NATS) or mqtt://; of several, each has an equal run of the channels
+  std::vector<std::string> publish;
+  size_t publish_connections = 1;  // http://: keep-alive connections, one message in flight on each
+  std::string publish_body;        // {ch} and {payload} are filled in
   std::vector<std::string> publish_headers;
 };
 
@@ -32,8 +35,10 @@ struct FanConfig {
 struct FanProgress {
   std::atomic<uint64_t> published{0};
   std::atomic<uint64_t> delivered{0};
-  std::atomic<bool> stop{false};
-  std::atomic<uint32_t> wake{0};  // bumped by the receiver when the publisher waits
+  std::atomic<bool> stop{false};      // publish nothing more
+  std::atomic<bool> finished{false};  // all that is published has been handed over
+  std::atomic<bool> close{false};     // the publisher may close its connections
+  std::atomic<uint32_t> wake{0};      // bumped by the receiver when the publisher waits
   std::atomic<bool> publisher_waits{false};
 };
 
@@ -46,28 +51,36 @@ std::string make_payload(size_t bytes, uint64_t sequence, int64_t time_ns);
 std::string upgrade_request(const Target& target, const std::vector<std::string>& headers);
 void append_client_frame(std::string& out, uint8_t opcode, std::string_view payload);
 
+/// MQTT 3.1.1 with quality of service 0: CONNECT without keep-alive, SUBSCRIBE, PUBLISH.
+std::string mqtt_connect(const std::string& client_id);
+std::string mqtt_subscribe(const std::string& topic);
+std::string mqtt_publish(const std::string& topic, std::string_view payload);
+
 std::string fill(std::string text, size_t channel, std::string_view payload = {});
 
 class FanSubscribers {
  public:
   FanSubscribers(const FanConfig& config, FanProgress& progress);
   ~FanSubscribers();
-  /// Connects everybody, at most 256 handshakes at a time; returns how many are open after
+  /// Connects everybody, at most `config.handshakes` at a time; returns how many are open after
   /// `timeout_s`.
   size_t connect_all(double timeout_s);
   /// Receives for this long, or until `until_delivered` deliveries were seen.
   void receive(double seconds, uint64_t until_delivered = UINT64_MAX);
+  /// Receives until this many deliveries were seen or none has come for `quiet_s`.
+  void receive_rest(uint64_t until_delivered, double quiet_s);
   void start_measuring();
 
   LatencyHistogram latency;
-  uint64_t duplicates = 0, gaps = 0, closed = 0;
+  uint64_t duplicates = 0, reordered = 0, closed = 0;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-/// Publishes until `progress.stop`; runs on a thread of its own.
+/// Publishes until `progress.stop`, and returns after `progress.close`; runs on a thread of its
+/// own.
 void run_publisher(const FanConfig& config, FanProgress& progress);
 
 }  // namespace raymesh::bench

@@ -14,7 +14,6 @@ namespace {
 // RFC 6455 section 1.3's sample key: its answer is known, so nothing has to be hashed.
 constexpr std::string_view kKey = "dGhlIHNhbXBsZSBub25jZQ==";
 constexpr std::string_view kAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-constexpr int kHandshakesAtOnce = 256;
 
 struct Subscriber {
   enum class State : uint8_t { kNew, kUpgrading, kGreeting, kOpen, kClosed };
@@ -22,6 +21,7 @@ struct Subscriber {
   State state = State::kNew;
   uint32_t channel = 0;
   uint64_t next_sequence = 0;  // 0: none seen yet
+  uint64_t skipped = 0;        // sequences below it that have not come
   std::string out;             // the handshake, until it is sent
   std::string in;              // an unfinished frame header or handshake
   uint64_t frame_left = 0;     // payload bytes of the current frame still to come
@@ -93,6 +93,39 @@ std::string fill(std::string text, size_t channel, std::string_view payload) {
   return text;
 }
 
+namespace {
+
+std::string mqtt_packet(uint8_t type, std::string_view body) {
+  std::string packet(1, static_cast<char>(type));
+  size_t left = body.size();
+  do {
+    packet += static_cast<char>((left & 127) | (left > 127 ? 128 : 0));
+    left >>= 7;
+  } while (left > 0);
+  return packet.append(body);
+}
+
+std::string mqtt_text(std::string_view text) {
+  std::string out{static_cast<char>(text.size() >> 8), static_cast<char>(text.size() & 255)};
+  return out.append(text);
+}
+
+}  // namespace
+
+std::string mqtt_connect(const std::string& client_id) {
+  // Level 4, a clean session, keep-alive 0
+  return mqtt_packet(0x10,
+                     mqtt_text("MQTT") + std::string("\x04\x02\0\0", 4) + mqtt_text(client_id));
+}
+
+std::string mqtt_subscribe(const std::string& topic) {
+  return mqtt_packet(0x82, std::string("\0\x01", 2) + mqtt_text(topic) + '\0');
+}
+
+std::string mqtt_publish(const std::string& topic, std::string_view payload) {
+  return mqtt_packet(0x30, mqtt_text(topic).append(payload));
+}
+
 struct FanSubscribers::Impl {
   Impl(const FanConfig& c, FanProgress& p, FanSubscribers& o)
       : config(c), progress(p), owner(o), epoll(epoll_create1(EPOLL_CLOEXEC)), all(c.subscribers) {
@@ -100,10 +133,13 @@ struct FanSubscribers::Impl {
   }
 
   void start(Subscriber& s) {
+    const auto index = static_cast<size_t>(&s - all.data());
     const Target target =
-        parse_target(fill(config.urls[s.channel % config.urls.size()], s.channel), "ws");
+        parse_target(fill(config.urls[index % config.urls.size()], s.channel), "ws");
     s.fd = connect_loopback(target.host, target.port);
-    s.out = upgrade_request(target, {});
+    s.out = upgrade_request(target, config.dialect == Dialect::kMqtt
+                                        ? std::vector<std::string>{"Sec-WebSocket-Protocol: mqtt"}
+                                        : std::vector<std::string>{});
     s.state = Subscriber::State::kUpgrading;
     epoll_event e{};
     e.events = EPOLLIN | EPOLLOUT | EPOLLET;
@@ -162,19 +198,30 @@ struct FanSubscribers::Impl {
       const std::string rest = s.in.substr(end + 4);
       s.in.clear();
       s.in.shrink_to_fit();
-      if (config.dialect == Dialect::kNats) {
-        s.state = Subscriber::State::kGreeting;
-        append_client_frame(s.out, 2,
-                            "CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB ch" +
-                                std::to_string(s.channel) + " 1\r\nPING\r\n");
-        if (!send_pending(s)) return close_subscriber(s);
-      } else {
+      if (config.dialect == Dialect::kPlain) {
         opened(s);
+      } else {
+        s.state = Subscriber::State::kGreeting;
+        append_client_frame(s.out, 2, greeting(s));
+        if (!send_pending(s)) return close_subscriber(s);
       }
       frames(s, rest);
       return;
     }
     frames(s, data);
+  }
+
+  std::string greeting(const Subscriber& s) const {
+    const std::string channel = "ch" + std::to_string(s.channel);
+    if (config.dialect == Dialect::kMqtt)
+      return mqtt_connect("s" + std::to_string(&s - all.data())) + mqtt_subscribe(channel);
+    return "CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB " + channel + " 1\r\nPING\r\n";
+  }
+
+  // NATS: PONG to our PING; MQTT: CONNACK (4 bytes), then SUBACK (5 bytes).
+  bool greeted(const std::string& answer) const {
+    if (config.dialect == Dialect::kNats) return answer.find("PONG") != std::string::npos;
+    return answer.size() >= 9 && answer[3] == 0 && static_cast<uint8_t>(answer[4]) == 0x90;
   }
 
   void frames(Subscriber& s, std::string_view data) {
@@ -213,7 +260,7 @@ struct FanSubscribers::Impl {
     if (s.opcode >= 8) return;
     if (s.state == Subscriber::State::kGreeting) {
       s.carry += piece;
-      if (s.carry.find("PONG") != std::string::npos) opened(s);
+      if (greeted(s.carry)) opened(s);
       return;
     }
     if (config.dialect == Dialect::kNats && piece == "PING\r\n") {
@@ -251,13 +298,18 @@ struct FanSubscribers::Impl {
 
   void delivery(Subscriber& s, std::string_view marker) {
     const uint64_t sequence = digits(marker.substr(1, 10));
-    if (sequence < s.next_sequence) {
+    if (sequence < s.next_sequence && s.skipped == 0) {
       ++owner.duplicates;
       return;
     }
-    if (s.next_sequence != 0 && sequence != s.next_sequence)
-      owner.gaps += sequence - s.next_sequence;
-    s.next_sequence = sequence + 1;
+    if (sequence < s.next_sequence) {
+      --s.skipped;
+      ++owner.reordered;
+    } else {
+      // Channels begin at 1, and everybody was there before.
+      s.skipped += sequence - std::max<uint64_t>(s.next_sequence, 1);
+      s.next_sequence = sequence + 1;
+    }
     if (measuring) {
       if (now == 0) now = now_ns();
       owner.latency.record(now - static_cast<int64_t>(digits(marker.substr(12, 19))));
@@ -308,7 +360,8 @@ size_t FanSubscribers::connect_all(double timeout_s) {
   const int64_t until = now_ns() + static_cast<int64_t>(timeout_s * 1e9);
   size_t next = 0;
   while (impl_->open < impl_->all.size() && now_ns() < until) {
-    while (next < impl_->all.size() && impl_->handshakes < kHandshakesAtOnce)
+    while (next < impl_->all.size() &&
+           static_cast<size_t>(impl_->handshakes) < impl_->config.handshakes)
       impl_->start(impl_->all[next++]);
     impl_->poll(50);
   }
@@ -320,6 +373,14 @@ void FanSubscribers::receive(double seconds, uint64_t until_delivered) {
   while (now_ns() < until &&
          impl_->progress.delivered.load(std::memory_order_relaxed) < until_delivered)
     impl_->poll(20);
+}
+
+void FanSubscribers::receive_rest(uint64_t until_delivered, double quiet_s) {
+  const auto delivered = [this] { return impl_->progress.delivered.load(); };
+  for (uint64_t before = UINT64_MAX; delivered() < until_delivered && delivered() != before;) {
+    before = delivered();
+    receive(quiet_s, until_delivered);
+  }
 }
 
 void FanSubscribers::start_measuring() {

@@ -147,13 +147,25 @@ Usage usage_of(const std::vector<int>& pids) {
   return u;
 }
 
-double own_cpu_seconds() {
+namespace {
+
+double cpu_seconds(int who) {
   rusage u{};
-  getrusage(RUSAGE_SELF, &u);
+  getrusage(who, &u);
   auto seconds = [](const timeval& t) {
     return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
   };
   return seconds(u.ru_utime) + seconds(u.ru_stime);
+}
+
+}  // namespace
+
+double own_cpu_seconds() {
+  return cpu_seconds(RUSAGE_SELF);
+}
+
+double thread_cpu_seconds() {
+  return cpu_seconds(RUSAGE_THREAD);
 }
 
 int connect_loopback(const std::string& host, int port) {

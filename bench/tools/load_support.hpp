@@ -49,6 +49,7 @@ struct Usage {
 };
 Usage usage_of(const std::vector<int>& pids);
 double own_cpu_seconds();
+double thread_cpu_seconds();  // of the calling thread
 
 /// A non-blocking TCP connection to 127.0.0.0/8; any other address is refused, on purpose.
 int connect_loopback(const std::string& host, int port);

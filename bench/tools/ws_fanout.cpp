@@ -1,5 +1,6 @@
 // Fan-out over WebSockets: many subscribers on one thread, one publisher on another. Counts every
-// delivery, its latency, duplicates and gaps, and what the server's processes spent on it.
+// delivery, its latency, duplicates and gaps, and what the server's processes spent on it. A
+// receiver_cores near 1 says that this tool was the limit of the rate.
 #include <unistd.h>
 
 #include <cstdio>
@@ -11,14 +12,16 @@ namespace {
 
 constexpr std::string_view kUsage =
     R"(ws_fanout --url ws://127.0.0.1:PORT/path --publish URL [options]
-  --url URL | --url-file F   one per channel (round robin); {ch} becomes the channel's number
-  --nats                     subscribe with NATS' protocol over the WebSocket
+  --url URL | --url-file F   round robin over subscribers; {ch} becomes the channel's number
+  --nats | --mqtt            subscribe with that protocol over the WebSocket
   --subscribers N (1000)  --channels N (1)  --size BYTES (128)
   --window N        closed loop: messages published and not yet delivered to everybody (default 1)
   --rate N          open loop: messages per second; latency counts from when a message was due
-  --publish URL     ws://, http:// or tcp:// (NATS); --publish-header 'A: b'
+  --publish URL | --publish-file F   ws://, http://, tcp:// (NATS) or mqtt://; of several, each
+                    publishes to an equal run of the channels; --publish-header 'A: b'
+  --publish-connections N   http://: this many, with one message in flight on each (1)
   --publish-body T  {ch}, {payload}, {size}; \r\n for a line break (default {payload})
-  --seconds N (5)  --warmup N (1)
+  --seconds N (5)  --warmup N (1)  --handshakes N at a time (256)
   --idle N          no publisher: hold the connections for N seconds; memory and idle CPU
   --pids A,B  --label TEXT
 Prints one JSON line. Loopback only.
@@ -34,22 +37,28 @@ std::string unescape(std::string text) {
 
 int main(int argc, char** argv) {
   using namespace raymesh::bench;
-  const Arguments a(argc, argv, kUsage,
-                    {"--url", "--url-file", "--subscribers", "--channels", "--size", "--window",
-                     "--rate", "--publish", "--publish-header", "--publish-body", "--seconds",
-                     "--warmup", "--idle", "--pids", "--label"},
-                    {"--nats"});
+  const Arguments a(
+      argc, argv, kUsage,
+      {"--url", "--url-file", "--subscribers", "--channels", "--size", "--window", "--rate",
+       "--publish", "--publish-file", "--publish-connections", "--publish-header", "--publish-body",
+       "--seconds", "--warmup", "--handshakes", "--idle", "--pids", "--label"},
+      {"--nats", "--mqtt"});
   alarm(600);
   FanConfig config;
   config.urls = a.has("--url-file") ? lines_of(a.text("--url-file")) : a.all("--url");
   if (config.urls.empty()) fail("--url or --url-file is needed, see --help");
-  config.dialect = a.has("--nats") ? Dialect::kNats : Dialect::kPlain;
+  config.dialect = a.has("--nats")   ? Dialect::kNats
+                   : a.has("--mqtt") ? Dialect::kMqtt
+                                     : Dialect::kPlain;
   config.subscribers = static_cast<size_t>(a.integer("--subscribers", 1000, 1, 100'000));
   config.channels = static_cast<size_t>(a.integer("--channels", 1, 1, 100'000));
   config.payload_bytes = static_cast<size_t>(a.integer("--size", 128, 40, 65'536));
   config.window = static_cast<uint64_t>(a.integer("--window", 1, 1, 100'000));
   config.rate = a.integer("--rate", 0, 0, 1'000'000);
-  config.publish = a.text("--publish");
+  config.handshakes = static_cast<size_t>(a.integer("--handshakes", 256, 1, 100'000));
+  config.publish =
+      a.has("--publish-file") ? lines_of(a.text("--publish-file")) : a.all("--publish");
+  config.publish_connections = static_cast<size_t>(a.integer("--publish-connections", 1, 1, 1'000));
   config.publish_body = unescape(a.text("--publish-body", "{payload}"));
   config.publish_headers = a.all("--publish-header");
   const auto pids = a.pids("--pids");
@@ -87,6 +96,7 @@ int main(int argc, char** argv) {
   subscribers.start_measuring();
   const Usage before = usage_of(pids);
   const double own_before = own_cpu_seconds();
+  const double receiver_before = thread_cpu_seconds();
   const uint64_t delivered_before = progress.delivered.load();
   const int64_t start = now_ns();
   subscribers.receive(static_cast<double>(a.integer("--seconds", 5, 1, 300)));
@@ -94,24 +104,28 @@ int main(int argc, char** argv) {
   const auto delivered = static_cast<double>(progress.delivered.load() - delivered_before);
   const Usage after = usage_of(pids);
   const double own = own_cpu_seconds() - own_before;
+  const double receiver = thread_cpu_seconds() - receiver_before;
   progress.stop = true;
   progress.wake.fetch_add(1);
   progress.wake.notify_one();
-  publisher.join();
+  while (!progress.finished.load(std::memory_order_acquire)) subscribers.receive(0.02);
   const uint64_t expected = progress.published.load() * (config.subscribers / config.channels);
-  subscribers.receive(3, expected);
+  subscribers.receive_rest(expected, 3);
+  progress.close = true;
+  progress.close.notify_one();
+  publisher.join();
   const double cpu = after.cpu_seconds - before.cpu_seconds;
   std::printf(
       R"(,"deliveries_per_s":%.0f,"deliveries_per_cpu_s":%.0f,"latency_us":%s,"server_cores":%.2f,"server_user_share":%.2f,)"
-      R"("published":%llu,"lost":%lld,"duplicates":%llu,"gaps":%llu,"closed":%llu,"other_cores":%.2f})"
+      R"("published":%llu,"lost":%lld,"duplicates":%llu,"reordered":%llu,"closed":%llu,"client_cores":%.2f,"receiver_cores":%.2f,"other_cores":%.2f})"
       "\n",
       delivered / elapsed, cpu > 0 ? delivered / cpu : 0, subscribers.latency.json().c_str(),
       cpu / elapsed, cpu > 0 ? (after.user_seconds - before.user_seconds) / cpu : 0,
       static_cast<unsigned long long>(progress.published.load()),
       static_cast<long long>(expected) - static_cast<long long>(progress.delivered.load()),
       static_cast<unsigned long long>(subscribers.duplicates),
-      static_cast<unsigned long long>(subscribers.gaps),
-      static_cast<unsigned long long>(subscribers.closed),
+      static_cast<unsigned long long>(subscribers.reordered),
+      static_cast<unsigned long long>(subscribers.closed), own / elapsed, receiver / elapsed,
       (after.machine_seconds - before.machine_seconds - cpu - own) / elapsed);
   return delivered > 0 ? 0 : 1;
 }

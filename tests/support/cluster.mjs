@@ -11,8 +11,9 @@ import { PG_BIN, Postgres, Redis } from './stores.mjs';
 const kProject = 'dev';
 const kOtherProject = 'other';
 
-export function startCluster(mode) {
-  if (mode === 'separate') return SeparateCluster.start();
+/** `options.realtimeFlags`: more flags of every realtime node; `options.realtimeNodes`: how many of them (1). For `separate`. */
+export function startCluster(mode, options = {}) {
+  if (mode === 'separate') return SeparateCluster.start(options);
   if (mode === 'dev') return DevCluster.start();
   throw new Error(`unknown mode '${mode}': separate or dev`);
 }
@@ -72,10 +73,12 @@ class Service {
 }
 
 class SeparateCluster extends Cluster {
-  static async start() {
+  static async start({ realtimeFlags = [], realtimeNodes = 1 }) {
     const c = new SeparateCluster();
     try {
-      await c.#start();
+      await c.#start(realtimeFlags);
+      c.realtimeUrls = [c.realtimeUrl];
+      while (c.realtimeUrls.length < realtimeNodes) c.realtimeUrls.push(`ws://127.0.0.1:${(await c.add('realtime', ...realtimeFlags)).port}`);
       return c;
     } catch (error) {
       await c.stop();
@@ -83,7 +86,7 @@ class SeparateCluster extends Cluster {
     }
   }
 
-  async #start() {
+  async #start(realtimeFlags) {
     const file = (name, content) => {
       writeFileSync(join(this.folder, name), content, { mode: 0o600 });
       return join(this.folder, name);
@@ -155,7 +158,7 @@ gateway:
   address-burst: 1000000
 `);
     this.config = config;
-    this.services = Object.fromEntries(names.map((n) => [n, this.#service(n, n, ops[n])]));
+    this.services = Object.fromEntries(names.map((n) => [n, this.#service(n, n, ops[n], n === 'realtime' ? realtimeFlags : [])]));
     await Promise.all(names.slice(0, 4).map((n) => this.services[n].start()));
     await this.services.gateway.start();
   }
@@ -196,6 +199,7 @@ gateway:
     return {
       url: this.url,
       realtime_url: this.realtimeUrl,
+      realtime_urls: this.realtimeUrls,
       api_key: this.apiKey,
       project: this.project,
       schema: this.schema,
