@@ -38,6 +38,10 @@ struct ClientConfig {
   Address address;
   std::string client_name = "raymesh";  // CLIENT SETNAME
   std::vector<const Script*> scripts;   // loaded on every connection
+  /// Runs on every connection before any command does; the connection is of no use when it fails.
+  /// `hello_tail`: number of keys, keys, arguments.
+  const Script* hello = nullptr;
+  Command hello_tail;
   ReaderLimits reader;
   /// Bounds of what waits and what is in flight together; above them: overloaded.
   size_t max_commands = 65'536;

@@ -34,6 +34,12 @@ class Command {
     auto end = std::to_chars(digits, digits + sizeof digits, number);
     return arg(std::string_view(digits, static_cast<size_t>(end.ptr - digits)));
   }
+  /// All arguments of another command.
+  Command& add(const Command& more) {
+    body_.append(more.body_);
+    count_ += more.count_;
+    return *this;
+  }
   void reserve(size_t bytes) { body_.reserve(bytes); }
 
   size_t count() const { return count_; }

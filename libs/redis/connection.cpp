@@ -1,46 +1,30 @@
 #include "libs/redis/connection.hpp"
 
-#include <boost/asio/connect.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
-
-#include "libs/telemetry/log.hpp"
 
 namespace raymesh::redis {
 namespace asio = boost::asio;
 namespace {
 
-constexpr size_t kReadBytes = 64u << 10;
 // One write takes about so much; what comes meanwhile goes into the next.
 constexpr size_t kWriteBytes = 256u << 10;
-// A connection that breaks sooner is not made again at once, but after the backoff.
-constexpr std::chrono::milliseconds kShortLife{100};
 
 Error unavailable(std::string message) {
   return {errors::kUnavailable, std::move(message), std::chrono::milliseconds(1000)};
 }
 
+LinkConfig link_config(const ClientConfig& config) {
+  return {config.address,         config.client_name, config.reader,
+          config.connect_timeout, config.min_backoff, config.max_backoff};
+}
+
 }  // namespace
 
 Client::Connection::Connection(asio::io_context& context, ClientConfig config)
-    : context_(context),
-      config_(std::move(config)),
-      name_(config_.address.name()),
-      socket_(context),
-      resolver_(context),
-      life_timer_(context),
-      deadline_timer_(context),
-      backoff_(config_.min_backoff),
-      random_(std::random_device{}()),
-      in_(std::make_unique<char[]>(kReadBytes)) {}
+    : Link(context, link_config(config)), config_(std::move(config)), deadline_timer_(context) {}
 
 Client::Connection::~Connection() {
   finish();
-}
-
-void Client::Connection::start() {
-  asio::post(context_, [self = shared_from_this()] { self->connect(); });
 }
 
 void Client::Connection::close() {
@@ -49,7 +33,7 @@ void Client::Connection::close() {
     if (refusing_) return;
     refusing_ = true;
   }
-  asio::post(context_, [self = shared_from_this()] { self->finish(); });
+  asio::post(context(), [self = self()] { self->finish(); });
 }
 
 ClientStats Client::Connection::stats() const {
@@ -72,7 +56,7 @@ void Client::Connection::submit(const Script* script, Command command, Effect ef
       bool wake = !std::exchange(scheduled_, true);
       lock.unlock();
       commands_.fetch_add(1, std::memory_order_relaxed);
-      if (wake) asio::post(context_, [self = shared_from_this()] { self->take_inbox(); });
+      if (wake) asio::post(context(), [self = self()] { self->take_inbox(); });
       return;
     }
   }
@@ -97,7 +81,7 @@ void Client::Connection::take_inbox() {
 void Client::Connection::accept(std::vector<Slot>& batch) {
   Clock::time_point first = Clock::time_point::max();
   for (Slot& slot : batch) {
-    if (state_ == State::kDown || state_ == State::kClosed) {
+    if (state() == State::kDown || state() == State::kClosed) {
       answer(slot, unavailable("Redis does not answer"));
       release(slot);
       continue;
@@ -106,7 +90,7 @@ void Client::Connection::accept(std::vector<Slot>& batch) {
     pending_.push_back(std::move(slot));
   }
   if (first != Clock::time_point::max()) watch(first);
-  if (state_ == State::kUp) send_pending();
+  if (state() == State::kUp) send_pending();
 }
 
 void Client::Connection::answer(Slot& slot, Result<Reply> result) {
@@ -131,109 +115,24 @@ void Client::Connection::fail_pending(const Error& error) {
 
 // --- Life of the connection ---
 
-void Client::Connection::connect() {
-  if (state_ == State::kClosed) return;
-  uint64_t attempt = ++attempt_;
-  life_timer_.expires_after(config_.connect_timeout);
-  life_timer_.async_wait([self = shared_from_this(), attempt](ErrorCode error) {
-    if (!error && attempt == self->attempt_ && self->state_ != State::kUp)
-      self->retry_later(unavailable("connecting took too long"));
-  });
-  if (!config_.address.path.empty())
-    return connect_to(asio::local::stream_protocol::endpoint(config_.address.path), attempt);
-  resolver_.async_resolve(
-      config_.address.host, std::to_string(config_.address.port),
-      [self = shared_from_this(), attempt](ErrorCode error, const auto& results) {
-        if (attempt != self->attempt_) return;
-        if (error) return self->retry_later(unavailable("cannot resolve: " + error.message()));
-        self->resolved(results, attempt);
-      });
+void Client::Connection::handshake() {
+  for (const Script* script : config_.scripts) handshake_command(script->load());
+  if (config_.hello == nullptr) return;
+  Command hello = config_.hello->eval();
+  hello.add(config_.hello_tail);
+  handshake_command(hello);
 }
 
-void Client::Connection::resolved(const asio::ip::tcp::resolver::results_type& results,
-                                  uint64_t attempt) {
-  // The next address is tried when the first does not take the connection: attempts rotate.
-  auto it = results.begin();
-  std::advance(it, static_cast<ptrdiff_t>(attempt % results.size()));
-  connect_to(it->endpoint(), attempt);
-}
-
-void Client::Connection::connect_to(const asio::generic::stream_protocol::endpoint& endpoint,
-                                    uint64_t attempt) {
-  socket_.async_connect(endpoint, [self = shared_from_this(), attempt](ErrorCode error) {
-    if (attempt != self->attempt_) return;
-    if (error) return self->retry_later(unavailable("cannot connect: " + error.message()));
-    self->connected();
-  });
-}
-
-void Client::Connection::connected() {
-  ErrorCode ignored;
-  socket_.non_blocking(true, ignored);
-  if (config_.address.path.empty()) {
-    socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-    socket_.set_option(asio::socket_base::keep_alive(true), ignored);
-  }
-  reader_ = std::make_unique<ReplyReader>(config_.reader);
-
-  auto send = [this](const Command& command) {
-    command.append_to(out_);
-    ++handshake_left_;
-  };
-  const Address& address = config_.address;
-  if (!address.user.empty())
-    send(Command("AUTH", address.user, address.password));
-  else if (!address.password.empty())
-    send(Command("AUTH", address.password));
-  if (address.database != 0) send(Command("SELECT", address.database));
-  send(Command("CLIENT", "SETNAME", config_.client_name));
-  for (const Script* script : config_.scripts) send(script->load());
-  send(Command("PING"));  // the last one: LOADING and MASTERDOWN show up here
-  write();
-  if (reader_) read();
-}
-
-bool Client::Connection::handle_handshake(const Reply& reply) {
-  if (reply.is_error()) {
-    retry_later(to_error(reply));
-    return false;
-  }
-  if (--handshake_left_ == 0) up();
-  return state_ != State::kClosed;
-}
-
-void Client::Connection::up() {
-  life_timer_.cancel();
-  backoff_ = config_.min_backoff;
-  state_ = State::kUp;
+void Client::Connection::on_up() {
   connected_ = true;
-  up_since_ = Clock::now();
   connects_.fetch_add(1, std::memory_order_relaxed);
-  if (std::exchange(told_, false)) log::info("Redis is back", {{"redis", name_}});
   send_pending();
 }
 
-void Client::Connection::drop_socket() {
-  ++attempt_;
+// What can be repeated goes to the front of the queue again.
+void Client::Connection::on_lost(const Error&) {
   connected_ = false;
-  ErrorCode ignored;
-  socket_.close(ignored);
-  resolver_.cancel();
-  reader_.reset();
-  out_.clear();
-  out_sent_ = 0;
-  writing_ = false;
-  handshake_left_ = 0;
-}
-
-// A connection that was up is gone: what can be repeated goes to the front of the queue again.
-void Client::Connection::broke(const Error& why) {
-  log::warn("connection to Redis lost", {{"redis", name_}, {"reason", why.message}});
-  told_ = true;
   breaks_.fetch_add(1, std::memory_order_relaxed);
-  drop_socket();
-  state_ = State::kConnecting;
-
   std::deque<Slot> sent;
   sent.swap(in_flight_);
   std::deque<Slot> lost;
@@ -247,10 +146,6 @@ void Client::Connection::broke(const Error& why) {
       lost.push_front(std::move(slot));
     }
   }
-  if (Clock::now() - up_since_ < kShortLife)
-    retry_later(why);
-  else
-    connect();
   for (Slot& slot : lost) {
     if (slot.effect == Effect::kWrite)
       answer(slot, Error(errors::kOutcomeUnknown,
@@ -261,28 +156,15 @@ void Client::Connection::broke(const Error& why) {
   }
 }
 
-// Connecting failed. Nobody waits for the next attempt.
-void Client::Connection::retry_later(const Error& why) {
-  if (state_ == State::kClosed) return;
-  if (!std::exchange(told_, true) || state_ == State::kConnecting)
-    log::warn("cannot reach Redis, trying again", {{"redis", name_}, {"reason", why.message}});
-  drop_socket();
-  state_ = State::kDown;
-  // Half to all of the backoff, so that the nodes of a cluster do not come back in step.
-  auto half = backoff_.count() / 2;
-  std::chrono::milliseconds wait(half + std::uniform_int_distribution<int64_t>(0, half)(random_));
-  backoff_ = std::min(backoff_ * 2, config_.max_backoff);
-  life_timer_.expires_after(wait);
-  life_timer_.async_wait([self = shared_from_this()](ErrorCode error) {
-    if (!error) self->connect();
-  });
-  fail_pending(unavailable("Redis does not answer: " + why.message));
+// Nobody waits for the next attempt.
+void Client::Connection::on_failed(const Error& why) {
+  connected_ = false;
+  fail_pending(why);
 }
 
 void Client::Connection::finish() {
-  state_ = State::kClosed;
-  drop_socket();
-  life_timer_.cancel();
+  close_link();
+  connected_ = false;
   deadline_timer_.cancel();
   Error error = unavailable("the connection to Redis is closed");
   std::vector<Slot> left;
@@ -300,9 +182,9 @@ void Client::Connection::finish() {
 // --- Writing ---
 
 void Client::Connection::send_pending() {
-  while (state_ == State::kUp && !pending_.empty() && !writing_) {
+  while (state() == State::kUp && !pending_.empty() && !writing()) {
     Clock::time_point now = Clock::now();
-    while (!pending_.empty() && out_.size() < kWriteBytes) {
+    while (!pending_.empty() && out().size() < kWriteBytes) {
       Slot& slot = pending_.front();
       if (slot.done && slot.deadline <= now) {
         timeouts_.fetch_add(1, std::memory_order_relaxed);
@@ -314,9 +196,9 @@ void Client::Connection::send_pending() {
         continue;
       }
       if (slot.script == nullptr)
-        slot.command.append_to(out_);
+        slot.command.append_to(out());
       else
-        slot.command.append_to(out_,
+        slot.command.append_to(out(),
                                slot.with_source ? &slot.script->eval() : &slot.script->evalsha());
       slot.sent = now;
       // Needed again only for a second sending.
@@ -329,75 +211,10 @@ void Client::Connection::send_pending() {
   }
 }
 
-// Writes at once what the socket takes, without a turn through the reactor.
-void Client::Connection::write() {
-  if (writing_) return;
-  while (out_sent_ < out_.size()) {
-    ErrorCode error;
-    out_sent_ +=
-        socket_.write_some(asio::buffer(out_.data() + out_sent_, out_.size() - out_sent_), error);
-    if (!error) continue;
-    if (error != asio::error::would_block && error != asio::error::try_again) {
-      // The read that is under way reports the break; a handshake has none yet.
-      if (state_ == State::kUp) break;
-      return retry_later(unavailable(error.message()));
-    }
-    writing_ = true;
-    socket_.async_wait(Socket::wait_write,
-                       [self = shared_from_this(), attempt = attempt_](ErrorCode failed) {
-                         if (failed || attempt != self->attempt_) return;
-                         self->writing_ = false;
-                         self->write();
-                         self->send_pending();
-                       });
-    return;
-  }
-  out_.clear();
-  out_sent_ = 0;
-  if (out_.capacity() > 4 * kWriteBytes) out_.shrink_to_fit();
-}
-
 // --- Reading ---
 
-void Client::Connection::read() {
-  socket_.async_read_some(
-      asio::buffer(in_.get(), kReadBytes),
-      [self = shared_from_this(), attempt = attempt_](ErrorCode error, size_t bytes) {
-        if (attempt != self->attempt_) return;
-        if (!error) return self->received(bytes);
-        Error why = unavailable(error == asio::error::eof ? "Redis closed the connection"
-                                                          : error.message());
-        if (self->state_ == State::kUp)
-          self->broke(why);
-        else
-          self->retry_later(why);
-      });
-}
-
-void Client::Connection::received(size_t bytes) {
-  uint64_t attempt = attempt_;
-  Status fed = reader_->feed({in_.get(), bytes});
-  Error why;
-  for (;;) {
-    Reply reply;
-    Result<bool> next = fed.ok() ? reader_->next(reply) : Result<bool>(fed.error());
-    if (!next.ok()) {
-      if (state_ == State::kUp)
-        broke(next.error());
-      else
-        retry_later(next.error());
-      return;
-    }
-    if (!*next) break;
-    if (!handle(std::move(reply)) || attempt != attempt_) return;
-  }
-  read();
-  send_pending();
-}
-
 // False when the connection is gone.
-bool Client::Connection::handle(Reply reply) {
-  if (handshake_left_ > 0) return handle_handshake(reply);
+bool Client::Connection::on_reply(Reply reply) {
   if (in_flight_.empty()) {
     broke(unavailable("Redis sent a reply that nobody asked for"));
     return false;
@@ -424,10 +241,10 @@ bool Client::Connection::handle(Reply reply) {
 // --- Deadlines ---
 
 void Client::Connection::watch(Clock::time_point when) {
-  if (when >= watching_ || state_ == State::kClosed) return;
+  if (when >= watching_ || state() == State::kClosed) return;
   watching_ = when;
   deadline_timer_.expires_at(when);
-  deadline_timer_.async_wait([self = shared_from_this()](ErrorCode error) {
+  deadline_timer_.async_wait([self = self()](boost::system::error_code error) {
     if (!error) self->check_deadlines();
   });
 }
@@ -464,7 +281,7 @@ void Client::Connection::check_deadlines() {
   }
   for (Done& done : unanswered)
     done(Error(errors::kDeadlineExceeded, "Redis did not answer in time"));
-  if (stalled && state_ == State::kUp)
+  if (stalled && state() == State::kUp)
     broke(unavailable("Redis has stopped answering"));
   else if (next != Clock::time_point::max())
     watch(next);

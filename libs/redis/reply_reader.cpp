@@ -13,7 +13,7 @@ constexpr size_t kKeptBuffer = 256u << 10;
 // hiredis calls these for each part of a reply, in order. `task->parent->obj` is what the call for
 // the enclosing array returned.
 struct ReplyReader::Builder {
-  explicit Builder(size_t max) : max_elements(max) {}
+  Builder(size_t max, MessageSink* to) : max_elements(max), sink(to) {}
 
   static Reply* place(const redisReadTask* task) {
     auto* self = static_cast<Builder*>(task->privdata);
@@ -25,7 +25,26 @@ struct ReplyReader::Builder {
     return &array->items[static_cast<size_t>(task->idx)];
   }
 
+  // Parts of a message of a subscription: "smessage", topic, payload. The topic is kept, because
+  // the payload may come with a later read.
+  static void* create_message_part(Builder& self, const redisReadTask* task, char* text,
+                                   size_t size) {
+    if (task->idx == 1) self.topic.assign(text, size);
+    if (task->idx == 2) {
+      self.push = Push::kDone;
+      self.sink->on_message(self.topic, {text, size});
+    }
+    return &self.root;
+  }
+
   static void* create_string(const redisReadTask* task, char* text, size_t size) {
+    auto* self = static_cast<Builder*>(task->privdata);
+    if (self->push == Push::kMaybe) {
+      const bool message = std::string_view(text, size) == "smessage";
+      self->push = message ? Push::kYes : Push::kNo;
+      if (!message) self->root.items.resize(3);
+    }
+    if (self->push == Push::kYes) return create_message_part(*self, task, text, size);
     Reply* reply = place(task);
     reply->type = task->type == REDIS_REPLY_ERROR    ? Reply::Type::kError
                   : task->type == REDIS_REPLY_STATUS ? Reply::Type::kStatus
@@ -41,24 +60,46 @@ struct ReplyReader::Builder {
     self->elements += size;
     Reply* reply = place(task);
     reply->type = Reply::Type::kArray;
-    reply->items.resize(size);
+    if (self->sink != nullptr && task->parent == nullptr && size == 3)
+      self->push = Push::kMaybe;
+    else if (!self->settle())
+      return nullptr;
+    else
+      reply->items.resize(size);
     return reply;
   }
 
   static void* create_integer(const redisReadTask* task, long long value) {
+    if (!static_cast<Builder*>(task->privdata)->settle()) return nullptr;
     Reply* reply = place(task);
     reply->type = Reply::Type::kInteger;
     reply->integer = value;
     return reply;
   }
 
-  static void* create_nil(const redisReadTask* task) { return place(task); }
+  static void* create_nil(const redisReadTask* task) {
+    return static_cast<Builder*>(task->privdata)->settle() ? place(task) : nullptr;
+  }
 
   // Everything lives in `root`.
   static void free_object(void*) {}
 
+  // A part that is no string has come. False: inside a message, where there is none.
+  bool settle() {
+    if (push == Push::kMaybe) {
+      push = Push::kNo;
+      root.items.resize(3);
+    }
+    return push == Push::kNo;
+  }
+
+  enum class Push : uint8_t { kNo, kMaybe, kYes, kDone };
+
   const size_t max_elements;
+  MessageSink* const sink;
   size_t elements = 0;
+  Push push = Push::kNo;
+  std::string topic;
   Reply root;
 };
 
@@ -66,8 +107,8 @@ void ReplyReader::Free::operator()(redisReader* reader) const {
   redisReaderFree(reader);
 }
 
-ReplyReader::ReplyReader(const ReaderLimits& limits)
-    : limits_(limits), builder_(std::make_unique<Builder>(limits.max_elements)) {
+ReplyReader::ReplyReader(const ReaderLimits& limits, MessageSink* sink)
+    : limits_(limits), builder_(std::make_unique<Builder>(limits.max_elements, sink)) {
   static redisReplyObjectFunctions functions = {Builder::create_string, Builder::create_array,
                                                 Builder::create_integer, Builder::create_nil,
                                                 Builder::free_object};
@@ -92,18 +133,21 @@ Status ReplyReader::feed(std::string_view bytes) {
 }
 
 Result<bool> ReplyReader::next(Reply& out) {
-  void* reply = nullptr;
-  if (redisReaderGetReply(reader_.get(), &reply) != REDIS_OK) {
-    if (reader_->err == REDIS_ERR_OOM)
-      return Error(errors::kUnavailable, "Redis sent a reply of more than " +
-                                             std::to_string(limits_.max_elements) + " elements");
-    return Error(errors::kUnavailable, std::string("Redis sent a bad reply: ") + reader_->errstr);
+  for (;;) {
+    void* reply = nullptr;
+    if (redisReaderGetReply(reader_.get(), &reply) != REDIS_OK) {
+      if (reader_->err == REDIS_ERR_OOM)
+        return Error(errors::kUnavailable, "Redis sent a reply of more than " +
+                                               std::to_string(limits_.max_elements) + " elements");
+      return Error(errors::kUnavailable, std::string("Redis sent a bad reply: ") + reader_->errstr);
+    }
+    if (reply == nullptr) return false;
+    builder_->elements = 0;
+    unread_ = reader_->len - reader_->pos;
+    if (std::exchange(builder_->push, Builder::Push::kNo) == Builder::Push::kDone) continue;
+    out = std::move(builder_->root);
+    return true;
   }
-  if (reply == nullptr) return false;
-  out = std::move(builder_->root);
-  builder_->elements = 0;
-  unread_ = reader_->len - reader_->pos;
-  return true;
 }
 
 }  // namespace raymesh::redis

@@ -21,9 +21,19 @@ struct ReaderLimits {
   size_t max_elements = 1u << 20;
 };
 
+/// Takes messages of sharded subscriptions while they are parsed, so that nothing is copied and
+/// nothing allocated. It must not destroy the reader.
+class MessageSink {
+ public:
+  virtual ~MessageSink() = default;
+  /// Both views are gone after the call.
+  virtual void on_message(std::string_view topic, std::string_view payload) = 0;
+};
+
 class ReplyReader {
  public:
-  explicit ReplyReader(const ReaderLimits& limits = {});
+  /// Without a sink a message is a reply like any other.
+  explicit ReplyReader(const ReaderLimits& limits = {}, MessageSink* sink = nullptr);
   ~ReplyReader();
   ReplyReader(const ReplyReader&) = delete;
   ReplyReader& operator=(const ReplyReader&) = delete;
@@ -31,7 +41,8 @@ class ReplyReader {
   /// Fails when what has arrived is no RESP2 or above a limit: the connection is of no use any
   /// more.
   Status feed(std::string_view bytes);
-  /// Moves the next complete reply into `out`. False when more bytes are needed.
+  /// Moves the next complete reply into `out`; messages before it go to the sink. False when more
+  /// bytes are needed.
   Result<bool> next(Reply& out);
 
  private:
