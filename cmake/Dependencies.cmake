@@ -3,6 +3,7 @@
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(OpenSSL 3 REQUIRED)
+find_package(ZLIB REQUIRED)
 find_package(Protobuf REQUIRED)
 find_package(CAF 0.17 REQUIRED COMPONENTS core)
 find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS headers)

@@ -35,6 +35,7 @@ DOORS = [
     # Only tests link gRPC's own library; the services speak it through libs/rpc.
     ("gRPC", ["grpcpp/*", "grpc/*", "*.grpc.pb.h"], []),
     ("nghttp2", ["nghttp2/*"], ["libs/rpc/http2_session.cpp"]),
+    ("zlib", ["zlib.h", "zconf.h"], ["libs/net/websocket/*"]),
     ("Boost.Asio, Beast", ["boost/asio*", "boost/beast*"],
      ["libs/net/*", "libs/pg/*", "libs/redis/*", "libs/rpc/*", "libs/host/ops_server.cpp",
       "*_session.hpp", "*_session.cpp"]),

@@ -27,13 +27,20 @@ bool is_valid_close_code(uint16_t code) {
   return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014);
 }
 
-ParseResult parse_client_frame(std::span<char> in, size_t max_payload, Frame& out) {
+ParseResult parse_client_frame(std::span<char> in, size_t max_payload, Frame& out, Rsv1 rsv1) {
   if (in.size() < 2) return {ParseStatus::kNeedMore, 2, 0};
   const auto* p = reinterpret_cast<const unsigned char*>(in.data());
   const bool fin = (p[0] & 0x80) != 0;
   const unsigned opcode = p[0] & 0x0f;
-  if ((p[0] & 0x70) != 0 || (opcode > 0x2 && opcode < 0x8) || opcode > 0xa)
-    return refuse(close_code::kProtocolError);
+  const unsigned reserved = p[0] & 0x70;
+  if ((opcode > 0x2 && opcode < 0x8) || opcode > 0xa) return refuse(close_code::kProtocolError);
+  if (reserved != 0) {
+    // RFC 7692 section 6.1: neither in continuations nor in control frames.
+    const bool starts_message = opcode == 0x1 || opcode == 0x2;
+    if (rsv1 != Rsv1::kCompressed || reserved != 0x40 || !starts_message)
+      return refuse(close_code::kProtocolError);
+    max_payload = max_compressed_bytes(max_payload);
+  }
   if ((p[1] & 0x80) == 0) return refuse(close_code::kProtocolError);
 
   size_t header = 2;
@@ -55,6 +62,7 @@ ParseResult parse_client_frame(std::span<char> in, size_t max_payload, Frame& ou
 
   out.opcode = static_cast<Opcode>(opcode);
   out.fin = fin;
+  out.compressed = reserved != 0;
   out.payload = in.subspan(header, static_cast<size_t>(length));
   apply_mask(out.payload, p + header - 4);
   return {ParseStatus::kFrame, whole, 0};

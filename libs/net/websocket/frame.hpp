@@ -51,7 +51,20 @@ struct Frame {
   Opcode opcode = Opcode::kContinuation;
   bool fin = true;
   std::span<char> payload;
+  bool compressed = false;  // RSV1, see Rsv1
 };
+
+/// What the first reserved bit may mean on a connection.
+enum class Rsv1 : uint8_t {
+  kReserved,    // nothing: no extension was agreed on
+  kCompressed,  // permessage-deflate was: set in a message's first frame, the message is compressed
+};
+
+/// The most bytes that a message of `bytes` may have when it is compressed: what cannot be
+/// compressed grows a little.
+constexpr size_t max_compressed_bytes(size_t bytes) {
+  return bytes + bytes / 8 + 64;
+}
 
 enum class ParseStatus : uint8_t { kFrame, kNeedMore, kError };
 
@@ -67,8 +80,10 @@ struct ParseResult {
 /// Parses the frame at the start of `in`. A bad header is refused as soon as it can be seen, before
 /// its payload has come: no mask, reserved bits or opcodes, a length not in its shortest form, a
 /// control frame that is fragmented or above 125 bytes (all 1002), a payload above `max_payload`
-/// (1009). On kFrame the payload has been unmasked in place, so the bytes must not be parsed again.
-ParseResult parse_client_frame(std::span<char> in, size_t max_payload, Frame& out);
+/// (1009; of a compressed frame: above what such a message may have compressed). On kFrame the
+/// payload has been unmasked in place, so the bytes must not be parsed again.
+ParseResult parse_client_frame(std::span<char> in, size_t max_payload, Frame& out,
+                               Rsv1 rsv1 = Rsv1::kReserved);
 
 /// Section 5.3, in place, eight bytes at a time. `mask` as it stands on the wire.
 void apply_mask(std::span<char> data, const unsigned char mask[4]);

@@ -1,6 +1,7 @@
 // From frames to messages (RFC 6455 section 5.4): joins fragments, bounds the message, checks text
-// for UTF-8. A message in one frame is passed through where it lies; only a fragmented one is
-// copied, and only while it is incomplete does anything here hold memory. One owner, one thread.
+// for UTF-8 unless it is compressed. A message in one frame is passed through where it lies; only a
+// fragmented one is copied, and only while it is incomplete does anything here hold memory. One
+// owner, one thread.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,8 @@ class MessageAssembler {
 
   struct Message {
     bool is_text = false;
+    /// Not yet opened, and its text not checked: MessageInflater does both.
+    bool is_compressed = false;
     /// In the frame's buffer, or in this object until the next `add` or `release`.
     std::span<char> payload;
   };
@@ -40,6 +43,7 @@ class MessageAssembler {
     std::string bytes;
     Utf8Stream utf8;
     bool is_text = false;
+    bool is_compressed = false;
     bool done = false;  // handed out
   };
   std::unique_ptr<Partial> partial_;

@@ -44,6 +44,11 @@ Result<UpgradeRequest> parse_upgrade(std::string_view head) {
   if (const auto key = request.field("Sec-WebSocket-Key"); is_valid_key(key)) out.key = key;
   out.origin = request.field("Origin");
   out.protocols = request.field("Sec-WebSocket-Protocol");
+  for (const auto& [name, value] : request.fields) {
+    if (!equals_ignoring_case(name, "Sec-WebSocket-Extensions")) continue;
+    if (!out.extensions.empty()) out.extensions += ", ";
+    out.extensions += value;
+  }
   if (request.field("Sec-WebSocket-Version") == "13") out.version = 13;
   out.is_upgrade = request.method == "GET" && request.http_1_1 && request.upgrade &&
                    request.has_token("Upgrade", "websocket");
@@ -73,11 +78,15 @@ std::string accept_value(std::string_view key) {
   return base64_encode({reinterpret_cast<const char*>(digest), sizeof digest});
 }
 
-std::string accept_response(std::string_view key) {
+std::string accept_response(std::string_view key, std::string_view extensions) {
   std::string out =
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
       "Sec-WebSocket-Accept: ";
   out += accept_value(key);
+  if (!extensions.empty()) {
+    out += "\r\nSec-WebSocket-Extensions: ";
+    out += extensions;
+  }
   out += "\r\n\r\n";
   return out;
 }

@@ -20,6 +20,7 @@ struct UpgradeRequest {
   std::string key;    // Sec-WebSocket-Key; empty when missing or not 16 bytes of base64
   std::string origin;
   std::string protocols;    // Sec-WebSocket-Protocol, as sent
+  std::string extensions;   // Sec-WebSocket-Extensions, several lines joined by commas
   int version = 0;          // Sec-WebSocket-Version; 0 when missing
   bool is_upgrade = false;  // Upgrade: websocket and Connection: upgrade, HTTP/1.1, GET
   bool has_body = false;
@@ -34,8 +35,9 @@ std::string query_value(std::string_view query, std::string_view name);
 /// Section 4.2.2 step 5.4: base64(SHA-1(key + GUID)).
 std::string accept_value(std::string_view key);
 
-/// The 101 answer, ready to send.
-std::string accept_response(std::string_view key);
+/// The 101 answer, ready to send. `extensions` is the value of Sec-WebSocket-Extensions; empty:
+/// none was agreed on.
+std::string accept_response(std::string_view key, std::string_view extensions = {});
 
 /// An answer with a JSON body {"error","code"} that ends the connection. `extra_headers` is empty
 /// or lines that end with CRLF.

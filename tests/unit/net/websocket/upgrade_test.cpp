@@ -41,6 +41,18 @@ TEST(UpgradeTest, AnswersAsTheRfcDoes) {
   EXPECT_EQ(text.substr(text.size() - 4), "\r\n\r\n");
 }
 
+TEST(UpgradeTest, JoinsTheLinesOfExtensionsAndNamesThoseAgreedOn) {
+  EXPECT_EQ(parse_upgrade(kRequest)->extensions, "");
+  std::string text(kRequest);
+  text.insert(text.find("Origin"), "sec-websocket-extensions: a; b=1\r\n");
+  text.insert(text.find("Connection"), "Sec-WebSocket-Extensions: c, d\r\n");
+  EXPECT_EQ(parse_upgrade(text)->extensions, "c, d, a; b=1");
+  const auto key = "dGhlIHNhbXBsZSBub25jZQ==";
+  EXPECT_EQ(accept_response(key).find("Extensions"), std::string::npos);
+  EXPECT_NE(accept_response(key, "a; b").find("\r\nSec-WebSocket-Extensions: a; b\r\n"),
+            std::string::npos);
+}
+
 TEST(UpgradeTest, SeesWhatIsMissing) {
   EXPECT_FALSE(parse_upgrade(without("Upgrade:"))->is_upgrade);
   EXPECT_FALSE(parse_upgrade(without("Connection:"))->is_upgrade);
