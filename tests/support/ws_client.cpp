@@ -13,9 +13,18 @@
 #include <system_error>
 #include <utility>
 
+#include "libs/net/websocket/message_deflater.hpp"
+#include "libs/net/websocket/message_inflater.hpp"
+
 namespace raymesh::testing {
 
 namespace ws = net::websocket;
+
+namespace {
+
+constexpr size_t kMostInflated = 64u << 20;
+
+}  // namespace
 
 WsClient::WsClient(int port, int receive_buffer)
     : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -36,6 +45,7 @@ WsClient::WsClient(int port, int receive_buffer)
 
 WsClient::WsClient(WsClient&& o) noexcept
     : close_reason(std::move(o.close_reason)),
+      deflate(o.deflate),
       answer_pings(o.answer_pings),
       pings(o.pings),
       deadline(o.deadline),
@@ -76,6 +86,7 @@ std::string WsClient::handshake(const std::string& target, const std::string& ex
     if (!fill(deadline)) return std::exchange(in_, {});
   std::string head = in_.substr(0, end + 4);
   in_.erase(0, end + 4);
+  deflate = head.find("\r\nSec-WebSocket-Extensions: permessage-deflate") != std::string::npos;
   return head;
 }
 
@@ -105,6 +116,16 @@ void WsClient::send(Opcode opcode, std::string_view payload, bool fin) {
   send_raw(frame(opcode, payload, fin));
 }
 
+void WsClient::send_compressed(std::string_view text) {
+  ws::MessageDeflater deflater({.level = 6, .min_bytes = 0});
+  const std::string_view made = deflater.frame(Opcode::kText, text);
+  if (made.empty()) throw std::runtime_error("the text does not become smaller");
+  const size_t header = made[1] < 126 ? 2 : made[1] == 126 ? 4 : 10;
+  std::string out = frame(Opcode::kText, made.substr(header));
+  out[0] = made[0];
+  send_raw(out);
+}
+
 bool WsClient::fill(std::chrono::milliseconds timeout) {
   pollfd p{fd_, POLLIN, 0};
   if (!(ssl_ && SSL_pending(ssl_) > 0) && ::poll(&p, 1, static_cast<int>(timeout.count())) == 0)
@@ -119,6 +140,9 @@ bool WsClient::fill(std::chrono::milliseconds timeout) {
 
 std::optional<WsClient::Frame> WsClient::receive() {
   for (;;) {
+    // RFC 6455 sections 5.1 and 5.2; permessage-deflate alone gives RSV1 a meaning.
+    if (in_.size() >= 2 && ((in_[0] & (deflate ? 0x30 : 0x70)) != 0 || (in_[1] & 0x80) != 0))
+      throw std::runtime_error("a frame with a mask or with reserved bits");
     const bool header = in_.size() >= 2 && in_.size() >= ([&] {
                                              const auto b = static_cast<unsigned char>(in_[1]);
                                              return b < 126 ? 2u : b == 126 ? 4u : 10u;
@@ -129,11 +153,20 @@ std::optional<WsClient::Frame> WsClient::receive() {
     }
     const size_t whole = ws::server_frame_bytes(in_.data());
     Frame out;
-    out.opcode = static_cast<Opcode>(in_[0] & 0x0f);
+    const char first = in_[0];
+    out.opcode = static_cast<Opcode>(first & 0x0f);
     const auto b = static_cast<unsigned char>(in_[1]);
     out.payload = in_.substr(b < 126 ? 2 : b == 126 ? 4 : 10);
     out.payload.resize(whole - (b < 126 ? 2 : b == 126 ? 4 : 10));
     in_.erase(0, whole);
+    out.compressed = (first & 0x40) != 0;
+    if (out.compressed) {
+      ws::MessageAssembler::Message message{out.opcode == Opcode::kText, true, out.payload};
+      ws::MessageInflater inflater;
+      if (ws::is_control(out.opcode) || inflater.open(message, kMostInflated) != 0)
+        throw std::runtime_error("a compressed frame that does not open");
+      out.payload = std::string(message.payload.data(), message.payload.size());
+    }
     if (out.opcode == Opcode::kPing) {
       ++pings;
       if (answer_pings) send(Opcode::kPong, out.payload);

@@ -21,6 +21,7 @@ class WsClient {
   struct Frame {
     Opcode opcode;
     std::string payload;
+    bool compressed = false;  // it came with RSV1; the payload is what it holds
   };
 
   /// Connects to 127.0.0.1; no handshake yet. `receive_buffer` bounds what the kernel takes for a
@@ -40,10 +41,13 @@ class WsClient {
   void send_raw(std::string_view bytes);
   void send(Opcode opcode, std::string_view payload, bool fin = true);
   void send_text(std::string_view text) { send(Opcode::kText, text); }
+  /// In one compressed frame. Throws when the text does not become smaller.
+  void send_compressed(std::string_view text);
   static std::string frame(Opcode opcode, std::string_view payload, bool fin = true);
 
   /// The next frame, answering pings unless told not to; nullopt at the end of the stream. Throws
-  /// after the deadline.
+  /// after the deadline, and when the frame has a mask, reserved bits that nobody agreed on, or a
+  /// payload that does not open.
   std::optional<Frame> receive();
   /// The next text message. Throws when something else comes.
   std::string receive_text();
@@ -56,6 +60,8 @@ class WsClient {
   /// True when nothing comes within the time.
   bool is_silent_for(std::chrono::milliseconds time);
 
+  /// permessage-deflate was agreed on: set by the handshake from its answer.
+  bool deflate = false;
   bool answer_pings = true;
   int pings = 0;
   std::chrono::milliseconds deadline{10'000};
