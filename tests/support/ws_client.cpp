@@ -81,6 +81,10 @@ std::string WsClient::handshake(const std::string& target, const std::string& ex
            " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
            extra_headers + "\r\n");
+  return receive_head();
+}
+
+std::string WsClient::receive_head() {
   size_t end;
   while ((end = in_.find("\r\n\r\n")) == std::string::npos)
     if (!fill(deadline)) return std::exchange(in_, {});

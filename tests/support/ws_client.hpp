@@ -37,6 +37,8 @@ class WsClient {
   void start_tls();
   /// Sends the upgrade request and returns the answer's head.
   std::string handshake(const std::string& target, const std::string& extra_headers = {});
+  /// Reads an answer's head. What came, when the stream ends before it is whole.
+  std::string receive_head();
 
   void send_raw(std::string_view bytes);
   void send(Opcode opcode, std::string_view payload, bool fin = true);

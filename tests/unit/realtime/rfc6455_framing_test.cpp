@@ -158,19 +158,5 @@ INSTANTIATE_TEST_SUITE_P(ReservedBits, FramingTest, ::testing::ValuesIn(reserved
 INSTANTIATE_TEST_SUITE_P(ReservedOpcodes, FramingTest, ::testing::ValuesIn(reserved_opcodes()),
                          claim_of);
 
-class HandshakeTest : public NodeFixture {};
-
-// Section 9.1: what the server does not accept is not in its answer, and the reserved bits stay 0.
-TEST_F(HandshakeTest, DeclinesExtensionsAndProtocolsThatItDoesNotSpeak) {
-  start();
-  WsClient client(node_->port());
-  const std::string head = client.handshake("/?token=" + token({"r"}),
-                                            "Sec-WebSocket-Extensions: x-unknown; a=\"b\", foo\r\n"
-                                            "Sec-WebSocket-Protocol: chat\r\n");
-  EXPECT_TRUE(head.starts_with("HTTP/1.1 101 ")) << head;
-  EXPECT_EQ(head.find("Sec-WebSocket-Extensions"), std::string::npos) << head;
-  EXPECT_EQ(head.find("Sec-WebSocket-Protocol"), std::string::npos) << head;
-}
-
 }  // namespace
 }  // namespace raymesh::realtime
