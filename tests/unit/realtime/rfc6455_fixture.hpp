@@ -29,8 +29,8 @@ struct Conversation {
   int ends_with = kStaysOpen;               // or the code of the close frame; 0: an empty one
 };
 
-inline void PrintTo(const Conversation& c, std::ostream* out) {
-  *out << c.claim;
+inline std::ostream& operator<<(std::ostream& out, const Conversation& c) {
+  return out << c.claim;
 }
 inline std::string claim_of(const ::testing::TestParamInfo<Conversation>& info) {
   return info.param.claim;

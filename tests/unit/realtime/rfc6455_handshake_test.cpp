@@ -14,8 +14,8 @@ struct Request {
   std::string has = {};  // what the answer's head has, too
 };
 
-void PrintTo(const Request& r, std::ostream* out) {
-  *out << r.claim;
+std::ostream& operator<<(std::ostream& out, const Request& r) {
+  return out << r.claim;
 }
 
 const std::string kLine = "GET /?token=TOKEN HTTP/1.1";
