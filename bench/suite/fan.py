@@ -1,8 +1,9 @@
 """One measured run of ws_fanout, and the rows that are made of several. A run that others on the machine disturbed is repeated."""
 import contextlib
+import os
 import tempfile
 
-from processes import load
+from processes import load, move_to
 from report import median, quiet
 from servers import SERVERS
 
@@ -25,12 +26,13 @@ def fan(runs, name, server, running, *arguments, subscribers=SUBSCRIBERS, channe
     return result
 
 
-def hold(runs, name, server, running, seconds, *arguments, subscribers=10_000):
-    """The same without a publisher: connections that only are there."""
-    result = load("ws_fanout", *running.subscribe(1), "--subscribers", subscribers, "--idle", seconds, *arguments, pids=running.pids,
-                  label=f"{server} {name}")
-    runs.setdefault(name, {}).setdefault(server, []).append(result)
-    return result
+def hold(name, server, running, seconds, *arguments, subscribers):
+    """The same without a publisher: connections that only are there. The client has the last core for itself: Linux otherwise likes to
+    run both ends of a loopback connection on one core, or not, by chance, and that decides how long connecting takes."""
+    cores = sorted(os.sched_getaffinity(0))
+    move_to(cores[:-1] or cores, running.pids)
+    return load("ws_fanout", *running.subscribe(1), "--subscribers", subscribers, "--idle", seconds, *arguments, pids=running.pids,
+                label=f"{server} {name}", cores=cores[-1:])
 
 
 def per_cpu(runs, name, server):

@@ -91,20 +91,21 @@ class Cluster:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def load(tool, *arguments, pids=(), label=""):
-    """Runs one of the load tools and gives its JSON line."""
+def load(tool, *arguments, pids=(), label="", cores=None):
+    """Runs one of the load tools, on these cores only if they are given, and gives its JSON line."""
     command = [str(BIN / tool), *[str(a) for a in arguments], "--label", label]
     if pids:
         command += ["--pids", ",".join(str(p) for p in pids)]
+    if cores:
+        command = ["taskset", "--cpu-list", ",".join(str(c) for c in cores), *command]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
     return json.loads(done.stdout)
 
 
-def cpu_seconds(pids):
-    """User and system time of the processes and everything below them."""
-    tick = os.sysconf("SC_CLK_TCK")
+def processes_below(pids):
+    """{pid: CPU ticks} of the processes and everything below them."""
     table = {}
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -119,4 +120,16 @@ def cpu_seconds(pids):
                 return True
             pid = table[pid][0]
         return False
-    return sum(ticks for pid, (_, ticks) in table.items() if below(pid)) / tick
+    return {pid: ticks for pid, (_, ticks) in table.items() if below(pid)}
+
+
+def cpu_seconds(pids):
+    """User and system time of the processes and everything below them."""
+    return sum(processes_below(pids).values()) / os.sysconf("SC_CLK_TCK")
+
+
+def move_to(cores, pids):
+    """Keeps the threads of the processes, and of everything below them, on these cores."""
+    for pid in processes_below(pids):
+        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)

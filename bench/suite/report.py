@@ -10,7 +10,7 @@ from processes import ROOT
 
 RESULTS = ROOT / "build" / "bench"
 QUIET_CORES = 0.2  # what others may take of the machine during a run
-ATTEMPTS = 3
+ATTEMPTS = 2
 
 
 def quiet(measure):

@@ -66,27 +66,33 @@ int main(int argc, char** argv) {
   FanProgress progress;
   FanSubscribers subscribers(config, progress);
   const Usage unconnected = usage_of(pids);
+  const double connect_own = own_cpu_seconds();
   const int64_t connect_start = now_ns();
   const size_t connected = subscribers.connect_all(120);
   const double connect_s = static_cast<double>(now_ns() - connect_start) / 1e9;
+  const double connect_client = own_cpu_seconds() - connect_own;
   if (connected != config.subscribers)
     fail("only " + std::to_string(connected) + " subscribers connected");
   subscribers.receive(0.5);
   const Usage idle = usage_of(pids);
+  const double connect_cpu = idle.cpu_seconds - unconnected.cpu_seconds;
+  const double connect_others = idle.machine_seconds - unconnected.machine_seconds - connect_cpu -
+                                (own_cpu_seconds() - connect_own);
+  const double connect_window = static_cast<double>(now_ns() - connect_start) / 1e9;
   const double bytes_each =
       (static_cast<double>(idle.resident_kib) - static_cast<double>(unconnected.resident_kib)) *
       1024 / static_cast<double>(connected);
   std::printf(
-      R"({"tool":"ws_fanout","label":"%s","subscribers":%zu,"channels":%zu,"connect_s":%.3f,"connect_cpu_us_each":%.1f,"resident_bytes_each":%.0f)",
-      a.text("--label").c_str(), connected, config.channels, connect_s,
-      (idle.cpu_seconds - unconnected.cpu_seconds) * 1e6 / static_cast<double>(connected),
-      bytes_each);
+      R"({"tool":"ws_fanout","label":"%s","subscribers":%zu,"channels":%zu,"connect_s":%.3f,"connect_client_cpu_s":%.3f,"connect_cpu_us_each":%.1f,"resident_bytes_each":%.0f)",
+      a.text("--label").c_str(), connected, config.channels, connect_s, connect_client,
+      connect_cpu * 1e6 / static_cast<double>(connected), bytes_each);
   if (a.has("--idle")) {
     const auto seconds = static_cast<double>(a.integer("--idle", 10, 1, 300));
     subscribers.receive(seconds);
-    std::printf(R"(,"idle_cores":%.4f})"
+    std::printf(R"(,"idle_cores":%.4f,"other_cores":%.2f})"
                 "\n",
-                (usage_of(pids).cpu_seconds - idle.cpu_seconds) / seconds);
+                (usage_of(pids).cpu_seconds - idle.cpu_seconds) / seconds,
+                connect_others / connect_window);
     return 0;
   }
 
