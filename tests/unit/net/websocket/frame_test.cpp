@@ -166,7 +166,8 @@ TEST(CloseFrameTest, ReadsCodeAndReason) {
   EXPECT_EQ(close.code, 0);
   EXPECT_EQ(parse_close_payload(bytes({0x03, 0xe8}), close), 0);
   EXPECT_EQ(close.code, 1000);
-  EXPECT_EQ(parse_close_payload(bytes({0x03, 0xe9}) + "bye", close), 0);
+  const std::string bye = bytes({0x03, 0xe9}) + "bye";  // what close.reason points into
+  EXPECT_EQ(parse_close_payload(bye, close), 0);
   EXPECT_EQ(close.code, 1001);
   EXPECT_EQ(close.reason, "bye");
   EXPECT_EQ(parse_close_payload("x", close), 1002);
