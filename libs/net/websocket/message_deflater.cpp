@@ -69,4 +69,23 @@ std::string_view MessageDeflater::frame(Opcode opcode, std::string_view payload)
   return {body - header_size, header_size + size};
 }
 
+size_t MessageDeflater::recode(std::string_view frames, char* out) {
+  char* const begin = out;
+  while (!frames.empty()) {
+    const std::string_view plain = frames.substr(0, server_frame_bytes(frames.data()));
+    frames.remove_prefix(plain.size());
+    const auto opcode = static_cast<Opcode>(plain[0] & 0x0f);
+    std::string_view chosen;
+    if (!is_control(opcode)) {
+      const auto length = static_cast<unsigned char>(plain[1]);
+      const size_t header = length < 126 ? 2 : length == 126 ? 4 : 10;
+      chosen = frame(opcode, plain.substr(header));
+    }
+    if (chosen.empty()) chosen = plain;
+    std::memcpy(out, chosen.data(), chosen.size());
+    out += chosen.size();
+  }
+  return static_cast<size_t>(out - begin);
+}
+
 }  // namespace raymesh::net::websocket

@@ -33,6 +33,12 @@ class MessageDeflater {
   /// short, because it would not become smaller, or because there was no memory.
   std::string_view frame(Opcode opcode, std::string_view payload);
 
+  /// What connections with permessage-deflate get in place of `frames`, whole plain frames of this
+  /// server, one behind the other: each data frame compressed where that makes it smaller, all else
+  /// as it is. `out` has room for frames.size() bytes, which is the most that it takes. Returns the
+  /// bytes written; frames.size() means that nothing became smaller, so `frames` itself will do.
+  size_t recode(std::string_view frames, char* out);
+
  private:
   struct Closer {
     void operator()(z_stream_s* stream) const;

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <string>
+#include <vector>
 
 #include "libs/net/websocket/message_inflater.hpp"
 
@@ -113,6 +115,47 @@ TEST(MessageDeflaterTest, LeavesWhatDoesNotShrinkAsItIs) {
     const std::string text = json_of(2'000);
     EXPECT_EQ(opened(deflater.frame(Opcode::kText, text)), text);
   }
+}
+
+TEST(MessageDeflaterTest, RecodesARunOfFramesWhereThatMakesThemSmaller) {
+  MessageDeflater deflater;
+  const std::vector<std::pair<Opcode, std::string>> messages = {
+      {Opcode::kText, json_of(300)},     {Opcode::kText, "short"},
+      {Opcode::kPing, "ping"},           {Opcode::kBinary, noise_of(1'000)},
+      {Opcode::kText, json_of(100'000)}, {Opcode::kText, ""},
+      {Opcode::kBinary, json_of(700)},
+  };
+  std::string plain;
+  for (const auto& [opcode, payload] : messages) append_server_frame(plain, opcode, payload);
+  std::vector<char> out(plain.size());
+  const size_t size = deflater.recode(plain, out.data());
+  EXPECT_LT(size, plain.size() / 10);
+  std::string_view rest(out.data(), size);
+  for (const auto& [opcode, payload] : messages) {
+    ASSERT_FALSE(rest.empty());
+    const std::string_view frame = rest.substr(0, server_frame_bytes(rest.data()));
+    rest.remove_prefix(frame.size());
+    EXPECT_EQ(static_cast<Opcode>(frame[0] & 0x0f), opcode);
+    if ((frame[0] & 0x40) != 0) {
+      EXPECT_EQ(opened(frame), payload);
+    } else {
+      std::string same;
+      append_server_frame(same, opcode, payload);
+      EXPECT_EQ(frame, same);
+    }
+  }
+  EXPECT_TRUE(rest.empty());
+}
+
+TEST(MessageDeflaterTest, RecodingTellsWhenNothingBecameSmaller) {
+  MessageDeflater deflater;
+  std::string plain;
+  append_server_frame(plain, Opcode::kText, "short");
+  append_server_frame(plain, Opcode::kBinary, noise_of(70'000));
+  std::vector<char> out(plain.size());
+  EXPECT_EQ(deflater.recode(plain, out.data()), plain.size());
+  EXPECT_EQ(std::string(out.begin(), out.end()), plain);
+  EXPECT_EQ(deflater.recode("", out.data()), 0u);
 }
 
 TEST(MessageDeflaterTest, AMessageDoesNotDependOnTheOneBefore) {
