@@ -47,10 +47,23 @@ def machine():
     return f"{cores} cores of {model}, Linux {pathlib.Path('/proc/sys/kernel/osrelease').read_text().strip()}"
 
 
+def disturbed(raw):
+    """How many runs there are below `raw`, and in how many of them others were busy."""
+    if isinstance(raw, list):
+        counts = [disturbed(item) for item in raw]
+    elif isinstance(raw, dict) and "other_cores" in raw:
+        return 1, int(raw["other_cores"] > QUIET_CORES)
+    else:
+        counts = [disturbed(item) for item in raw.values()] if isinstance(raw, dict) else []
+    return sum(c[0] for c in counts), sum(c[1] for c in counts)
+
+
 def publish(name, title, text, raw, write_docs):
     """Prints the text, stores the raw figures, and with --write-docs puts the text into docs/benchmarks.md."""
     stamp = datetime.date.today().isoformat()
-    body = f"{title}, {stamp}, {machine()}\n\n{text}\n"
+    runs, busy = disturbed(raw)
+    note = f"\nDuring {busy} of these {runs} runs others took more than {QUIET_CORES} of a core of the machine.\n" if busy else ""
+    body = f"{title}, {stamp}, {machine()}\n\n{text}\n{note}"
     print(body)
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({"date": stamp, "machine": machine(), "runs": raw}, indent=1))
