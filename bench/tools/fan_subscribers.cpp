@@ -339,7 +339,7 @@ struct FanSubscribers::Impl {
   FanSubscribers& owner;
   int epoll;
   std::vector<Subscriber> all;
-  std::vector<char> buffer = std::vector<char>(256 * 1024);
+  std::vector<char> buffer = std::vector<char>(size_t{256} << 10);
   int handshakes = 0;
   size_t open = 0;
   uint64_t batch = 0;

@@ -11,6 +11,7 @@
 #include <bit>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -34,7 +35,7 @@ int64_t now_ns() {
 
 size_t LatencyHistogram::bucket_of(uint64_t ns) {
   if (ns < (uint64_t{1} << kSubBits)) return ns;
-  const int exponent = std::bit_width(ns) - 1 - kSubBits;
+  const int exponent = static_cast<int>(std::bit_width(ns)) - 1 - kSubBits;
   return (static_cast<size_t>(exponent + 1) << kSubBits) +
          ((ns >> exponent) & ((1u << kSubBits) - 1));
 }
@@ -66,7 +67,7 @@ void LatencyHistogram::merge(const LatencyHistogram& other) {
 double LatencyHistogram::percentile_us(double q) const {
   if (count_ == 0) return 0;
   const auto rank =
-      std::max<uint64_t>(1, static_cast<uint64_t>(q * static_cast<double>(count_) + 0.5));
+      std::max<uint64_t>(1, static_cast<uint64_t>(std::llround(q * static_cast<double>(count_))));
   uint64_t seen = 0;
   for (size_t i = 0; i < buckets_.size(); ++i) {
     seen += buckets_[i];
