@@ -140,7 +140,16 @@ namespace errors {
     "The channel name is not acceptable")                                                          \
   X(kTooManyChannels, "too_many_channels", InvalidArgument, 400,                                   \
     "More channels than one token may have")                                                       \
-  X(kTokenExpired, "token_expired", Unauthenticated, 401, "The realtime token has expired")
+  X(kTokenExpired, "token_expired", Unauthenticated, 401, "The realtime token has expired")        \
+  X(kTokenRevoked, "token_revoked", Unauthenticated, 401, "The realtime token was revoked")        \
+  X(kTooManyConnections, "too_many_connections", ResourceExhausted, 429,                           \
+    "The identity or project has as many connections as it may have")                              \
+  X(kTooManySubscriptions, "too_many_subscriptions", ResourceExhausted, 429,                       \
+    "The connection is subscribed to as many channels as it may be")                               \
+  X(kAlreadySubscribed, "already_subscribed", AlreadyExists, 409,                                  \
+    "The connection is subscribed to this channel already")                                        \
+  X(kNotSubscribed, "not_subscribed", FailedPrecondition, 409,                                     \
+    "The connection is not subscribed to this channel")
 
 #define RAYMESH_DEFINE_ERROR(name, code, status, http, meaning) \
   inline constexpr ErrorKind name{code, StatusCode::k##status, http, meaning};

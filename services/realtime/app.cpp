@@ -21,6 +21,9 @@ NodeConfig node_config(const Config& config) {
   out.threads = static_cast<size_t>(config.threads);
   out.limits.max_connections = static_cast<size_t>(config.max_connections);
   out.limits.max_channels = static_cast<size_t>(config.max_channels);
+  out.limits.max_connection_channels = static_cast<size_t>(config.max_connection_channels);
+  out.connection_limits = {static_cast<uint64_t>(config.max_identity_connections),
+                           static_cast<uint64_t>(config.max_project_connections)};
   out.limits.max_message_bytes = config.max_message_bytes;
   out.limits.max_backlog_bytes = config.max_backlog_bytes;
   out.limits.max_frame_memory = config.max_frame_memory;
@@ -50,6 +53,9 @@ class RealtimeApp final : public App {
     tokens_.emplace(*std::move(keys), token_limits(config_));
 
     NodeConfig node = node_config(config_);
+    auto rules = ChannelRules::parse(config_.channel_rules);
+    if (!rules.ok()) return Error(errors::kInvalidValue, "realtime: " + rules.error().message);
+    node.rules = *std::move(rules);
     if (config_.tls_cert.empty() != config_.tls_key.empty())
       return Error(errors::kInvalidValue, "realtime: tls-cert and tls-key go together");
     if (!config_.tls_cert.empty()) {
@@ -70,11 +76,13 @@ class RealtimeApp final : public App {
     return ok_status();
   }
 
-  // The node needs nobody: with the memory broker it is ready once it listens.
   std::vector<host::Check> checks() override {
-    return {{"public_port", [this] {
-               return node_ ? ok_status() : Error(errors::kUnavailable, "not listening yet");
-             }}};
+    return {
+        {"public_port",
+         [this] { return node_ ? ok_status() : Error(errors::kUnavailable, "not listening yet"); }},
+        {"broker", [this] {
+           return node_ ? node_->broker_ready() : Error(errors::kUnavailable, "not connected yet");
+         }}};
   }
 
   // Sockets first: their clients need the time to come back elsewhere. Calls go on meanwhile.
@@ -138,6 +146,17 @@ void Config::declare(config::Options& options) {
       .integer("max-channels", &max_channels, 1, 10'000'000,
                "Channels in use on this node at the same time")
       .integer("max-token-channels", &max_token_channels, 1, 1'000, "Channels of one token")
+      .integer("max-connection-channels", &max_connection_channels, 1, 10'000,
+               "Channels that one connection may be subscribed to")
+      .integer("max-identity-connections", &max_identity_connections, 0, 1'000'000'000,
+               "Connections of one identity, in the whole cluster; 0: no bound")
+      .integer("max-project-connections", &max_project_connections, 0, 1'000'000'000,
+               "Connections of one project, in the whole cluster; 0: no bound")
+      .list(
+          "channel-rules", &channel_rules,
+          "What channels keep and how slow readers are treated, by name or pattern, the first that "
+          "fits: \"room:* history=100 history-ttl=5m\", \"ticker:* slow=conflate "
+          "conflate-key=symbol\", \"logs:* slow=drop\"")
       .duration("max-token-ttl", &max_token_ttl, seconds(1), hours(24 * 30),
                 "How long a token may be good for")
       .bytes("max-message-bytes", &max_message_bytes, 128, 16 * kMiB,

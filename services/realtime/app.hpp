@@ -22,6 +22,10 @@ struct Config {
   int64_t max_connections = 50'000;
   int64_t max_channels = 100'000;
   int64_t max_token_channels = 100;
+  int64_t max_connection_channels = 100;
+  int64_t max_identity_connections = 0;
+  int64_t max_project_connections = 0;
+  std::vector<std::string> channel_rules;
   std::chrono::milliseconds max_token_ttl = std::chrono::hours(24);
   uint64_t max_message_bytes = 64 << 10;
   uint64_t max_backlog_bytes = 1 << 20;

@@ -5,20 +5,28 @@
 // from before the channel is shared, so any thread may read it.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <caf/actor.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "services/realtime/channel_rules.hpp"
 #include "services/realtime/connection_id.hpp"
+#include "services/realtime/dialect.hpp"
+#include "services/realtime/position.hpp"
 #include "services/realtime/segment.hpp"
 
 namespace raymesh::realtime {
 
 class Connection;
 
-/// A shard's part of a channel.
+/// The key of each frame of a span, for channels that conflate.
+using FrameKeys = std::shared_ptr<const std::vector<std::string>>;
+
+/// A shard's part of a channel: its subscribers, apart by what they get.
 struct LocalChannel {
   struct Subscriber {
     Connection* connection;
@@ -27,29 +35,51 @@ struct LocalChannel {
   /// What the actor has handed over and the next flush will send.
   struct Pending {
     Span span;
+    Position last;      // of the span's last message; none for an event
+    uint32_t messages;  // 0: an event
     ConnectionId origin;
-    uint32_t messages;
+    FrameKeys keys;
+  };
+  struct Group {
+    Audience audience;
+    std::vector<Subscriber> subscribers;
+    // Invariant: not empty only between taking from the inbox and the flush after it.
+    std::vector<Pending> pending;
   };
 
-  std::vector<Subscriber> subscribers;
-  // Invariant: not empty only between taking from the inbox and the flush after it.
-  std::vector<Pending> pending;
+  /// Made with its first subscriber.
+  Group& group(Audience audience) {
+    for (Group& g : groups)
+      if (g.audience == audience) return g;
+    return groups.emplace_back(Group{audience, {}, {}});
+  }
+  bool has_pending() const {
+    return std::any_of(groups.begin(), groups.end(),
+                       [](const Group& g) { return !g.pending.empty(); });
+  }
+
+  std::vector<Group> groups;
 };
 
 class Channel {
  public:
-  Channel(std::string project, std::string name, size_t shards)
-      : project_(std::move(project)), name_(std::move(name)), local_(shards) {}
+  /// `rule` outlives the channel and its actor (ChannelOutlets).
+  Channel(std::string project, std::string name, const ChannelRule& rule, size_t shards)
+      : project_(std::move(project)), name_(std::move(name)), rule_(rule), local_(shards) {}
 
   const std::string& project() const { return project_; }
   const std::string& name() const { return name_; }
+  const ChannelRule& rule() const { return rule_; }
   LocalChannel& on(size_t shard) { return local_[shard]; }
   const caf::actor& actor() const { return actor_; }
+  /// Somebody on this node wants join and leave events; kept by the broker, for the broker.
+  std::atomic<bool> watched{false};
 
  private:
   friend class ChannelRegistry;
   std::string project_;
   std::string name_;
+  const ChannelRule& rule_;
   std::vector<LocalChannel> local_;
   caf::actor actor_;
   size_t pins_ = 0;  // guarded by the registry

@@ -1,7 +1,7 @@
-// The bytes of one channel: every message is encoded once, as the WebSocket frame that all
-// subscribers get, behind the one before it. What the log hands out are spans of shared memory, so
-// a subscriber that keeps up is one send() of however many messages have come since the last one,
-// without any queue of its own. Owned by the channel's actor; pure.
+// The bytes of one channel in one dialect: every message is encoded once, as the frame that all
+// subscribers of the dialect get, behind the one before it. What the log hands out are spans of
+// shared memory, so a subscriber that keeps up is one send() of however many messages have come
+// since the last one, without any queue of its own. Owned by the channel's actor; pure.
 //
 // Memory: the log keeps one segment, and starts again at its front when every shard has sent all of
 // it; a segment that is still being read is left to its readers, and the next one is twice as
@@ -9,7 +9,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
+#include "services/realtime/dialect.hpp"
+#include "services/realtime/position.hpp"
 #include "services/realtime/publish_batch.hpp"
 #include "services/realtime/segment.hpp"
 
@@ -20,11 +23,15 @@ class ChannelLog {
   static constexpr size_t kMinSegment = 512;
   static constexpr size_t kMaxSegment = 256u << 10;
 
-  /// `channel` is the name that subscribers see.
-  ChannelLog(std::string_view channel, SegmentMemory& memory);
+  /// `channel` is the name that subscribers see. `single`: a frame for each message.
+  ChannelLog(Dialect dialect, std::string_view channel, bool single, SegmentMemory& memory);
 
-  /// Encodes the batch's messages, in order, in one span. `batch` is not empty.
-  Span append(const PublishBatch& batch);
+  Dialect dialect() const { return dialect_; }
+  /// Encodes the batch's messages, in order, in one span. `batch` is not empty; `first` is the
+  /// position of its first message.
+  Span append(const PublishBatch& batch, Position first);
+  /// Appends frames that are encoded already.
+  Span append(std::string_view frames);
   /// Forgets the segment, when it is larger than an idle channel should keep. Spans live on.
   void trim();
   /// What `trim` would free is being held.
@@ -33,10 +40,15 @@ class ChannelLog {
  private:
   static constexpr size_t kKeepIdle = 4u << 10;
 
-  size_t encoded_bytes(const PublishBatch& batch) const;
+  size_t default_bytes(const PublishBatch& batch) const;
+  Span append_default(const PublishBatch& batch);
   char* reserve(size_t bytes);
 
-  std::string prefix_;  // {"type":"message","channel":"...","payload":
+  const Dialect dialect_;
+  const bool single_;
+  const std::string channel_;
+  std::string prefix_;   // default frames: {"type":"message","channel":"...","payload":
+  std::string scratch_;  // the others
   SegmentMemory& memory_;
   SegmentRef segment_;
   uint32_t used_ = 0;

@@ -1,5 +1,5 @@
-// Who is in a channel: the rules of membership, presence and `delivered`, without actors or
-// sockets. Owned by the channel's actor; pure.
+// Who is in a channel on this node: the rules of membership, `delivered` and presence, without
+// actors or sockets. Owned by the channel's actor; pure.
 #pragma once
 
 #include <cstddef>
@@ -7,31 +7,58 @@
 #include <unordered_map>
 #include <vector>
 
+#include "services/realtime/dialect.hpp"
 #include "services/realtime/member.hpp"
 
 namespace raymesh::realtime {
 
 class ChannelMembers {
  public:
-  explicit ChannelMembers(size_t shards) : per_shard_(shards) {}
+  struct Entry {
+    MemberPtr member;
+    Audience audience;
+  };
+  /// How many members of one kind a shard has; never 0.
+  struct Count {
+    uint32_t shard;
+    Audience audience;
+    uint32_t members;
+  };
 
   /// False when the connection is a member already.
-  bool add(MemberPtr member);
-  bool remove(ConnectionId connection);
+  bool add(MemberPtr member, Audience audience);
+  /// The member that was removed; nullptr when the connection was none.
+  MemberPtr remove(ConnectionId connection);
 
   size_t size() const { return order_.size(); }
-  size_t on_shard(size_t shard) const { return per_shard_[shard]; }
+  bool contains(ConnectionId connection) const { return index_.contains(connection); }
+  const std::vector<Entry>& entries() const { return order_; }
+  /// By dialect, then shard.
+  const std::vector<Count>& counts() const { return counts_; }
+  /// Members that want join and leave events.
+  size_t watchers() const { return watchers_; }
   /// How many get a message of `origin`: everybody but the origin itself.
   size_t receivers(ConnectionId origin) const {
     return size() - (origin && index_.contains(origin) ? 1 : 0);
   }
-  /// [{"id":...,"identity"?:...}], one entry per connection.
-  std::string presence_json() const;
+  /// Distinct identities; each connection without one counts as one.
+  size_t identities() const { return identities_.size() + anonymous_; }
+  /// [{"id":...,"identity"?:...,"data"?:...}], `limit` entries from index `from` on. Members that
+  /// leave meanwhile may let others move to a page that was read already.
+  std::string presence_json(size_t from, size_t limit) const;
 
  private:
-  std::vector<MemberPtr> order_;
+  void count(const Entry& entry, int by);
+
+  std::vector<Entry> order_;
   std::unordered_map<ConnectionId, size_t, ConnectionIdHash> index_;
-  std::vector<size_t> per_shard_;
+  std::vector<Count> counts_;
+  std::unordered_map<std::string, size_t> identities_;
+  size_t anonymous_ = 0;
+  size_t watchers_ = 0;
 };
+
+/// {"id":...,"identity"?:...,"data"?:...}
+void append_member_json(std::string& out, const Member& member);
 
 }  // namespace raymesh::realtime

@@ -10,9 +10,12 @@ ChannelRegistry::ChannelRegistry(caf::actor_system& actors, std::shared_ptr<Chan
     : actors_(actors),
       outlets_(std::move(outlets)),
       max_channels_(max_channels),
-      on_failed_(std::move(on_failed)) {}
+      on_failed_(std::move(on_failed)) {
+  outlets_->on_give_up([this](const ChannelPtr& channel) { give_up(channel); });
+}
 
 ChannelRegistry::~ChannelRegistry() {
+  outlets_->on_give_up(nullptr);
   const std::lock_guard lock(mutex_);
   for (auto& [name, channel] : channels_) tell(*channel, Retire{});
 }
@@ -22,28 +25,56 @@ std::string ChannelRegistry::key(const std::string& project, const std::string& 
   return project + '\0' + name;
 }
 
-ChannelPtr ChannelRegistry::pin(const std::string& project, const std::string& name) {
-  const std::lock_guard lock(mutex_);
+ChannelPtr& ChannelRegistry::locked(const std::string& project, const std::string& name) {
+  static ChannelPtr none;
   std::string k = key(project, name);
   auto it = channels_.find(k);
-  if (it == channels_.end()) {
-    if (channels_.size() >= max_channels_) return nullptr;
-    auto channel = std::make_shared<Channel>(project, name, outlets_->shards.size());
-    channel->actor_ =
-        spawn_channel_actor(actors_, channel, outlets_,
-                            [this, weak = std::weak_ptr<Channel>(channel)] { failed(weak); });
-    it = channels_.emplace(std::move(k), std::move(channel)).first;
-  }
-  ++it->second->pins_;
-  return it->second;
+  if (it != channels_.end()) return it->second;
+  if (channels_.size() >= max_channels_) return none;
+  auto channel =
+      std::make_shared<Channel>(project, name, outlets_->rules.find(name), outlets_->shards.size());
+  channel->actor_ = spawn_channel_actor(
+      actors_, channel, outlets_, [this, weak = std::weak_ptr<Channel>(channel)] { failed(weak); });
+  return channels_.emplace(std::move(k), std::move(channel)).first->second;
+}
+
+ChannelPtr ChannelRegistry::pin(const std::string& project, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  ChannelPtr channel = locked(project, name);
+  if (channel) ++channel->pins_;
+  return channel;
+}
+
+ChannelPtr ChannelRegistry::obtain(const std::string& project, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  return locked(project, name);
+}
+
+bool ChannelRegistry::keeps(const Channel& channel) const {
+  return channel.rule().keeps_history() && outlets_->broker->history_is_local();
 }
 
 void ChannelRegistry::unpin(const ChannelPtr& channel) {
   const std::lock_guard lock(mutex_);
   if (--channel->pins_ > 0) return;
+  if (keeps(*channel)) {
+    tell(*channel, Unused{});
+  } else {
+    retire_locked(channel);
+  }
+}
+
+void ChannelRegistry::retire_locked(const ChannelPtr& channel) {
   const auto it = channels_.find(key(channel->project(), channel->name()));
   if (it != channels_.end() && it->second == channel) channels_.erase(it);
   tell(*channel, Retire{});
+}
+
+void ChannelRegistry::give_up(const ChannelPtr& channel) {
+  const std::lock_guard lock(mutex_);
+  if (channel->pins_ > 0) return;
+  const auto it = channels_.find(key(channel->project(), channel->name()));
+  if (it != channels_.end() && it->second == channel) retire_locked(channel);
 }
 
 ChannelPtr ChannelRegistry::find(const std::string& project, const std::string& name) const {

@@ -1,7 +1,7 @@
 // The channels in use on this node, by project and name: made with the first member, given up after
-// the last, bounded in number. Supervises their actors: one that dies of an error takes its
-// members' sockets with it (1011, they come back to a new one). Thread-safe; the lock is held for a
-// lookup.
+// the last, or when what they keep has expired; bounded in number. Supervises their actors: one
+// that dies of an error takes its members' sockets with it (1011, they come back to a new one).
+// Thread-safe; the lock is held for a lookup.
 #pragma once
 
 #include <cstddef>
@@ -36,12 +36,19 @@ class ChannelRegistry {
   ChannelPtr pin(const std::string& project, const std::string& name);
   /// After the last Leave was sent on behalf of the pin.
   void unpin(const ChannelPtr& channel);
+  /// The channel, made if it is not there, for a message that it is to keep. It gives itself up
+  /// when that has expired. nullptr when there are too many.
+  ChannelPtr obtain(const std::string& project, const std::string& name);
   /// The channel, if it is in use.
   ChannelPtr find(const std::string& project, const std::string& name) const;
   size_t size() const;
 
  private:
   static std::string key(const std::string& project, const std::string& name);
+  ChannelPtr& locked(const std::string& project, const std::string& name);
+  bool keeps(const Channel& channel) const;
+  void retire_locked(const ChannelPtr& channel);
+  void give_up(const ChannelPtr& channel);
   void failed(const std::weak_ptr<Channel>& channel);
 
   caf::actor_system& actors_;

@@ -10,11 +10,13 @@ constexpr JsonRules kRules{.max_depth = 512, .lone_surrogates = true};
 
 }  // namespace
 
-bool ClientMessageParser::parse_publish(std::string_view message, Publish& out) {
+bool ClientMessageParser::parse(std::string_view message, Message& out) {
   const auto root = parse_json(message, kRules);
   if (!root || !root->is(JsonKind::kObject)) return false;
   bool is_publish = false;
+  out.is_refresh = false;
   JsonValue channel;
+  JsonValue token;
   out.payload = "null";
   JsonMembers members(*root);
   while (members.next()) {
@@ -23,10 +25,19 @@ bool ClientMessageParser::parse_publish(std::string_view message, Publish& out) 
       out.payload = members.value().raw();
     } else if (key == "channel") {
       channel = members.value();
+    } else if (key == "token") {
+      token = members.value();
     } else if (key == "type") {
-      is_publish =
-          members.value().is(JsonKind::kString) && members.value().text(scratch_) == "publish";
+      const bool is_text = members.value().is(JsonKind::kString);
+      const std::string_view type = is_text ? members.value().text(scratch_) : std::string_view();
+      is_publish = type == "publish";
+      out.is_refresh = type == "refresh";
     }
+  }
+  if (out.is_refresh) {
+    if (!token.is(JsonKind::kString)) return false;
+    out.token = token.text(token_);
+    return true;
   }
   if (!is_publish || !channel.is(JsonKind::kString)) return false;
   out.channel = channel.text(channel_);

@@ -1,4 +1,6 @@
-// What a client may send on its socket: {"type":"publish","channel":"...","payload":<any JSON>}.
+// What a client may send on its socket with the default frames:
+//   {"type":"publish","channel":"...","payload":<any JSON>}
+//   {"type":"refresh","token":"..."}
 // The payload is not interpreted or encoded anew, only proven to be JSON and cut out. Each shard
 // has one parser; one thread.
 #pragma once
@@ -10,14 +12,16 @@ namespace raymesh::realtime {
 
 class ClientMessageParser {
  public:
-  struct Publish {
+  struct Message {
+    bool is_refresh = false;
     std::string_view channel;  // unescaped; valid until the next call
     std::string_view payload;  // in the message; "null" when it was missing
+    std::string_view token;    // of a refresh; valid until the next call
   };
 
   /// False for everything that is to be ignored (semantics A7): malformed JSON, other types, no
-  /// channel. Of a member that is given twice the last one counts, as in JSON.parse.
-  bool parse_publish(std::string_view message, Publish& out);
+  /// channel or token. Of a member that is given twice the last one counts, as in JSON.parse.
+  bool parse(std::string_view message, Message& out);
 
   /// Whether the text is one well-formed JSON value. Any thread.
   static bool is_json(std::string_view text);
@@ -25,6 +29,7 @@ class ClientMessageParser {
  private:
   std::string scratch_;
   std::string channel_;
+  std::string token_;
 };
 
 }  // namespace raymesh::realtime

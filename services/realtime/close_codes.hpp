@@ -1,6 +1,7 @@
 // THE table of close codes that a realtime socket can end with, and what a client does about each:
 // 4000-4499 reconnect, 4500-4999 don't; of the protocol's own codes 1001, 1011 and 1012 mean
-// reconnect. docs/realtime.md shows the same table, and a test compares the two. Constants only.
+// reconnect. docs/protocols/realtime.md shows the same table, and a test compares the two.
+// Constants only.
 #pragma once
 
 #include <array>
@@ -42,6 +43,9 @@ inline constexpr CloseCode kTokenExpired{4401, "token expired", true,
                                          "The token has expired: come back with a new one"};
 inline constexpr CloseCode kTooSlow{4408, "too slow", true,
                                     "More than max-backlog-bytes were waiting for this client"};
+inline constexpr CloseCode kMessagesLost{
+    4409, "reconnect_after_ms=0", true,
+    "Messages for this client were lost; the reason says after how many milliseconds to come back"};
 inline constexpr CloseCode kRateLimited{4429, "rate limited", true,
                                         "More messages per second than publish-rate allows"};
 inline constexpr CloseCode kRevoked{4503, "revoked", false,
@@ -49,7 +53,8 @@ inline constexpr CloseCode kRevoked{4503, "revoked", false,
 
 inline constexpr std::array kAll{kNormal,          kGoingAway,     kProtocolError, kInvalidPayload,
                                  kPolicyViolation, kMessageTooBig, kInternalError, kServiceRestart,
-                                 kTokenExpired,    kTooSlow,       kRateLimited,   kRevoked};
+                                 kTokenExpired,    kTooSlow,       kMessagesLost,  kRateLimited,
+                                 kRevoked};
 
 }  // namespace close
 }  // namespace raymesh::realtime

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "libs/net/websocket/upgrade.hpp"
+#include "services/realtime/event_encoder.hpp"
 #include "services/realtime/shard.hpp"
 
 namespace raymesh::realtime {
@@ -16,7 +17,6 @@ namespace {
 
 constexpr int kMaxReads = 8;       // of one connection in one turn
 constexpr size_t kMaxPieces = 64;  // of one sendmsg
-constexpr size_t kMaxBatchBytes = 256u << 10;
 
 const CloseCode& failure(uint16_t code) {
   for (const CloseCode& c : close::kAll)
@@ -129,6 +129,7 @@ size_t Connection::consume(std::span<char> data) {
       return 0;
     case State::kOpen:
     case State::kClosing:
+      if (is_stream(dialect_)) break;  // has nothing to say
       return read_frames(data);
     case State::kRefused:
     case State::kDead:
@@ -194,7 +195,7 @@ void Connection::on_frame(const ws::Frame& frame) {
     case ws::MessageAssembler::Status::kError:
       return close(failure(error));
     case ws::MessageAssembler::Status::kMessage:
-      on_message(message.payload);
+      on_message(message.is_text, message.payload);
       assembler_.release();
   }
 }
@@ -210,40 +211,63 @@ void Connection::on_close_frame(std::string_view payload) {
   close(echo);
 }
 
-void Connection::on_message(std::span<char> payload) {
+void Connection::on_message(bool is_text, std::span<char> payload) {
+  if (dialect_ != Dialect::kDefault) return run_commands(is_text, payload);
   const NodeContext& node = shard_.node();
   if (!rate_.take(node.limits.publish_rate, node.limits.publish_rate, shard_.now()))
     return close(close::kRateLimited);
-  ClientMessageParser::Publish publish;
-  if (!shard_.parser().parse_publish({payload.data(), payload.size()}, publish))
-    return node.probe.message_ignored();
-  const auto it = std::lower_bound(
-      subscriptions_.begin(), subscriptions_.end(), publish.channel,
-      [](const Subscription& s, std::string_view name) { return s.channel->name() < name; });
-  if (it == subscriptions_.end() || it->channel->name() != publish.channel)
-    return node.probe.message_ignored();
+  on_default_message({payload.data(), payload.size()});
+}
+
+void Connection::on_default_message(std::string_view payload) {
+  const NodeContext& node = shard_.node();
+  ClientMessageParser::Message message;
+  if (!shard_.parser().parse(payload, message)) return node.probe.message_ignored();
+  if (message.is_refresh) return refresh(0, std::string(message.token));
+  Subscription* s = find_subscription(message.channel);
+  if (!s || !s->may_publish) return node.probe.message_ignored();
   auto& batches = shard_.open_batches();
-  if (it->batch < 0) {
-    it->batch = static_cast<int32_t>(batches.size());
-    batches.push_back(
-        {static_cast<uint32_t>(it - subscriptions_.begin()), std::make_shared<PublishBatch>(id_)});
+  if (s->batch < 0) {
+    s->batch = static_cast<int32_t>(batches.size());
+    batches.push_back({number(*s), {}, std::make_shared<PublishBatch>(id_), {}});
   }
-  PublishBatch& batch = *batches[static_cast<size_t>(it->batch)].batch;
-  batch.add(publish.payload);
+  PublishBatch& batch = *batches[static_cast<size_t>(s->batch)].batch;
+  batch.add(message.payload);
   if (batch.bytes() > kMaxBatchBytes) publish_batches();
 }
 
 /// One message to each channel's actor for all that this read has brought.
 void Connection::publish_batches() {
   auto& batches = shard_.open_batches();
+  if (batches.empty()) return;
+  const NodeContext& node = shard_.node();
   for (auto& open : batches) {
-    Subscription& subscription = subscriptions_[open.subscription];
-    subscription.batch = -1;
-    shard_.node().probe.published(open.batch->count(), open.batch->bytes());
+    ChannelPtr channel;
+    if (open.subscription != Shard::OpenBatch::kNone) {
+      Subscription& s = subscriptions_[open.subscription];
+      s.batch = -1;
+      channel = s.channel;
+      open.channel = channel->name();
+    } else if (const Subscription* s = find_subscription(open.channel)) {
+      channel = s->channel;
+    } else {
+      channel = node.channels.find(member_->project, open.channel);
+    }
+    const size_t count = open.batch->count();
+    node.probe.published(count, open.batch->bytes());
     has_published_ = true;
-    const ChannelPtr& channel = subscription.channel;
-    shard_.node().broker.publish(channel->project(), channel->name(), channel,
-                                 std::move(open.batch), nullptr);
+    Answer<Published> done;
+    if (!open.acks.empty())
+      done = [outlets = node.outlets, id = id_, name = open.channel, acks = std::move(open.acks),
+              count](Result<Published> published) mutable {
+        outlets->shards[id.shard()]->post(
+            Command([id, name = std::move(name), acks = std::move(acks), count,
+                     published = std::move(published)](Shard& shard) {
+              if (Connection* c = shard.find(id)) c->on_published(name, acks, count, published);
+            }));
+      };
+    node.broker.publish(member_->project, open.channel, channel, std::move(open.batch),
+                        std::move(done));
   }
   batches.clear();
 }
@@ -297,7 +321,7 @@ void Connection::check_backlog() {
   const size_t waiting = backlog_->bytes();
   if (waiting > node.limits.max_backlog_bytes ||
       (waiting > NodeLimits::kFairBacklog &&
-       node.outlets.memory.bytes() > node.limits.max_frame_memory))
+       node.outlets->memory.bytes() > node.limits.max_frame_memory))
     close(close::kTooSlow);
 }
 
@@ -308,7 +332,7 @@ void Connection::write_bytes(std::string_view bytes) {
     if (result.state == net::IoState::kFailed || result.state == net::IoState::kEnd) return abort();
     if (result.bytes == bytes.size()) return;
   }
-  Span span{Segment::create(bytes.size(), shard_.node().outlets.memory), 0,
+  Span span{Segment::create(bytes.size(), shard_.node().outlets->memory), 0,
             static_cast<uint32_t>(bytes.size())};
   std::memcpy(span.segment->data(), bytes.data(), bytes.size());
   keep_unsent({&span, 1}, result.bytes);
@@ -326,6 +350,7 @@ void Connection::flush_backlog() {
     backlog_->consume(result.bytes);
   }
   backlog_.reset();
+  if (lossy_) catch_up();
   after_write();
 }
 
@@ -344,19 +369,42 @@ void Connection::after_write() {
 
 // ---- the end ----
 
-void Connection::close(const CloseCode& code, std::string_view reason) {
+void Connection::close(const CloseCode& code, std::string_view reason,
+                       std::chrono::milliseconds handover) {
   if (state_ == State::kHandshake || state_ == State::kJoining) return abort();
   if (state_ != State::kOpen) return;
+  if (reason.empty()) reason = code.reason;
   shard_.node().probe.connection_closed(code);
-  leave_channels();
+  leave_channels(handover);
+  shard_.wheel().arm(*this, shard_.node().limits.close_timeout, shard_.now());
+  if (is_stream(dialect_)) {
+    v1::Event event;
+    event.mutable_closed()->set_code(code.code);
+    event.mutable_closed()->set_reason(std::string(reason));
+    std::string frame;
+    append_event(frame, dialect_, event);
+    state_ = State::kRefused;
+    write_bytes(frame);
+    if (state_ == State::kRefused) after_write();
+    return;
+  }
   state_ = State::kClosing;
   if (backlog_) {
     backlog_->keep_started(stream_.is_tls() ? net::FdStream::kRecord : 0);
     if (backlog_->empty()) backlog_.reset();
   }
-  shard_.wheel().arm(*this, shard_.node().limits.close_timeout, shard_.now());
-  write_bytes(ws::close_frame(code.code, reason.empty() ? code.reason : reason));
+  write_bytes(ws::close_frame(code.code, reason));
   if (state_ != State::kDead) after_write();
+}
+
+void Connection::drain(std::chrono::milliseconds return_after, std::chrono::milliseconds handover) {
+  if (state_ == State::kOpen && dialect_ != Dialect::kDefault) {
+    v1::Event event;
+    event.mutable_reconnect()->set_after_ms(static_cast<uint32_t>(return_after.count()));
+    send_event(event);
+  }
+  close(close::kServiceRestart, "reconnect_after_ms=" + std::to_string(return_after.count()),
+        handover);
 }
 
 void Connection::abort() {
@@ -373,18 +421,46 @@ void Connection::abort() {
 
 void Connection::on_timeout() {
   if (state_ != State::kOpen) return abort();
-  if (shard_.unix_now() >= expires_at_) return close(close::kTokenExpired);
-  on_ping_time();
+  const int64_t life = expires_at_ - shard_.unix_now();
+  if (life <= 0) return close(close::kTokenExpired);
+  if (session_ && session_->tell_at > 0 && shard_.unix_now() >= session_->tell_at) {
+    session_->tell_at = 0;
+    v1::Event event;
+    event.mutable_expiring()->set_in_ms(life * 1'000);
+    send_event(event);
+    if (state_ != State::kOpen) return;
+  }
+  if (shard_.now() >= ping_at_) on_ping_time();
+  if (state_ == State::kOpen) arm_timer();
+}
+
+/// For whatever comes first: the next ping, the end of the token, or telling of it.
+void Connection::arm_timer() {
+  using std::chrono::milliseconds;
+  const auto life = std::chrono::seconds(std::max<int64_t>(expires_at_ - shard_.unix_now(), 0));
+  auto next = std::min<milliseconds>(
+      std::chrono::ceil<milliseconds>(std::max(ping_at_ - shard_.now(), Shard::Clock::duration(0))),
+      life);
+  if (session_ && session_->tell_at > 0)
+    next = std::min<milliseconds>(
+        next, std::chrono::seconds(std::max<int64_t>(session_->tell_at - shard_.unix_now(), 0)));
+  shard_.wheel().arm(*this, next, shard_.now());
 }
 
 void Connection::on_ping_time() {
+  ping_at_ = shard_.now() + shard_.node().limits.ping_interval;
+  shard_.node().probe.ping_sent();
+  switch (dialect_) {
+    case Dialect::kEvents:
+    case Dialect::kEventsMany:
+      return write_bytes(":\n\n");
+    case Dialect::kLines:
+      return write_bytes("\n");
+    default:
+      break;
+  }
   if (!heard_) return abort();  // half-open: nothing came since the last ping
   heard_ = false;
-  shard_.node().probe.ping_sent();
-  const auto life = std::chrono::seconds(expires_at_ - shard_.unix_now());
-  shard_.wheel().arm(*this,
-                     std::min<std::chrono::milliseconds>(shard_.node().limits.ping_interval, life),
-                     shard_.now());
   static constexpr std::string_view kPing("\x89\x00", 2);
   write_bytes(kPing);
 }

@@ -1,5 +1,6 @@
 // What a channel knows of a connection: who it is, for presence and for revoking. Made once per
-// connection, immutable, shared by the connection and the actors of its channels; any thread.
+// connection, and once more for a subscription with data of its own; immutable, shared by the
+// connection and the actors of its channels; any thread.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,9 @@ struct Member {
   std::string key_id;
   std::string user;
   std::string session;
+  std::string project;
+  std::string data;       // JSON, shown in presence; empty: none
+  int64_t issued_at = 0;  // of the token, Unix seconds
 };
 using MemberPtr = std::shared_ptr<const Member>;
 

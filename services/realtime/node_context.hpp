@@ -12,6 +12,7 @@
 #include "services/realtime/channel_registry.hpp"
 #include "services/realtime/probe.hpp"
 #include "services/realtime/realtime_token.hpp"
+#include "services/realtime/revocation_list.hpp"
 
 namespace raymesh::net {
 class TlsContext;
@@ -25,6 +26,8 @@ struct NodeLimits {
   /// Connections up to here all live on one shard.
   size_t one_shard_up_to = 256;
   size_t max_channels = 100'000;
+  size_t max_connection_channels = 100;
+  bool counts_connections = false;  // the broker has limits for identities or projects
   size_t max_message_bytes = 64u << 10;
   size_t max_backlog_bytes = 1u << 20;   // of one connection
   size_t max_frame_memory = 256u << 20;  // above it, backlogs over kFairBacklog are closed
@@ -42,8 +45,9 @@ struct NodeContext {
   const NodeLimits& limits;
   const RealtimeTokens& tokens;
   ChannelRegistry& channels;
-  ChannelOutlets& outlets;
+  const std::shared_ptr<ChannelOutlets> outlets;
   Broker& broker;
+  RevocationList& revoked;
   Probe& probe;
   net::TlsContext* tls;  // nullptr: plain
   caf::actor_system& actors;
@@ -52,7 +56,7 @@ struct NodeContext {
   /// Handed to the shards and not yet sent, all shards together.
   size_t queued_bytes() const {
     size_t queued = 0;
-    for (const auto& inbox : outlets.shards) queued += inbox->queued_bytes();
+    for (const auto& inbox : outlets->shards) queued += inbox->queued_bytes();
     return queued;
   }
   /// Too much is waiting to be sent: publishers are not read, calls are refused.

@@ -19,12 +19,14 @@ Probe::Probe(metrics::Registry& r)
                            "Messages handed to sockets, once per subscriber")),
       delivered_bytes_(
           r.counter("raymesh_realtime_delivered_bytes_total", "Bytes handed to sockets")),
+      dropped_(r.counter("raymesh_realtime_dropped_total",
+                         "Messages left out for slow subscribers of channels with slow=drop")),
       pings_(r.counter("raymesh_realtime_pings_total", "Pings sent")),
       minted_(r.counter("raymesh_realtime_tokens_minted_total", "Tokens minted")) {
   for (const CloseCode& code : close::kAll)
     closed_[code.code] =
         &r.counter("raymesh_realtime_connections_closed_total",
-                   "Close frames that began a close here, by code (docs/realtime.md)",
+                   "Close frames that began a close here, by code (docs/protocols/realtime.md)",
                    {{"code", std::to_string(code.code)}});
 }
 

@@ -39,6 +39,10 @@ class Probe {
     delivered_.add(static_cast<double>(deliveries));
     delivered_bytes_.add(static_cast<double>(bytes));
   }
+  /// Left out for slow subscribers, by the channel's rule.
+  void dropped(size_t messages) {
+    if (messages > 0) dropped_.add(static_cast<double>(messages));
+  }
   void ping_sent() { pings_.add(); }
   void token_minted() { minted_.add(); }
 
@@ -52,6 +56,7 @@ class Probe {
   metrics::Counter& ignored_;
   metrics::Counter& delivered_;
   metrics::Counter& delivered_bytes_;
+  metrics::Counter& dropped_;
   metrics::Counter& pings_;
   metrics::Counter& minted_;
   std::map<uint16_t, metrics::Counter*> closed_;

@@ -22,7 +22,8 @@ class PublishBatch {
     ends_.push_back(static_cast<uint32_t>(bytes_.size()));
   }
 
-  /// The connection that must not get its own messages back; none for a publish by gRPC.
+  /// The connection that must not get its own messages back; none for a publish by gRPC and by
+  /// those who want an echo.
   ConnectionId origin() const { return origin_; }
   size_t count() const { return ends_.size(); }
   size_t bytes() const { return bytes_.size(); }

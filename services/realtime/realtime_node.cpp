@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "libs/net/bound_port.hpp"
 #include "services/realtime/memory_broker.hpp"
@@ -25,19 +26,35 @@ size_t shard_count(size_t threads) {
 
 }  // namespace
 
+std::shared_ptr<Broker> RealtimeNode::make_broker() {
+  outlets_->rules = config_.rules;
+  config_.limits.counts_connections = config_.connection_limits.any();
+  BrokerNode node{outlets_->rules, config_.connection_limits,
+                  [this](const std::string& project, const std::string& name) {
+                    return channels_.obtain(project, name);
+                  },
+                  [this](const Revocation& revocation, UniqueFunction<void(uint64_t)> done) {
+                    revoke_here(revocation, std::move(done));
+                  }};
+  outlets_->broker = config_.make_broker ? config_.make_broker(std::move(node))
+                                         : std::make_shared<MemoryBroker>(std::move(node));
+  return outlets_->broker;
+}
+
 RealtimeNode::RealtimeNode(NodeConfig config, const RealtimeTokens& tokens,
                            caf::actor_system& actors, metrics::Registry& metrics)
     : config_(std::move(config)),
       probe_(metrics),
       outlets_(std::make_shared<ChannelOutlets>(shard_count(config_.threads))),
-      broker_(std::make_unique<MemoryBroker>()),
+      broker_(make_broker()),
       channels_(actors, outlets_, config_.limits.max_channels,
                 [this](const ChannelPtr& channel) { close_channel(channel); }),
       context_{.limits = config_.limits,
                .tokens = tokens,
                .channels = channels_,
-               .outlets = *outlets_,
+               .outlets = outlets_,
                .broker = *broker_,
+               .revoked = revoked_,
                .probe = probe_,
                .tls = config_.tls.get(),
                .actors = actors} {
@@ -70,6 +87,7 @@ Result<std::unique_ptr<RealtimeNode>> RealtimeNode::start(NodeConfig config,
 RealtimeNode::~RealtimeNode() {
   for (const int fd : listen_fds_) ::close(fd);
   for (auto& shard : shards_) shard->stop();
+  broker_->stop(std::chrono::milliseconds(0));
 }
 
 std::vector<size_t> RealtimeNode::connections_by_shard() const {
@@ -91,7 +109,7 @@ Status RealtimeNode::listen() {
 }
 
 void RealtimeNode::publish(const std::string& project, const std::string& channel,
-                           std::string_view payload, Broker::Delivered done) {
+                           std::string_view payload, Answer<Published> done) {
   if (context_.overloaded()) {
     probe_.publish_refused();
     done(Error(errors::kOverloaded, "too much is waiting to be sent to subscribers; try again",
@@ -106,8 +124,38 @@ void RealtimeNode::publish(const std::string& project, const std::string& channe
 }
 
 void RealtimeNode::presence(const std::string& project, const std::string& channel,
-                            Broker::Presence done) {
-  broker_->presence(project, channel, channels_.find(project, channel), std::move(done));
+                            PresenceQuery query, Answer<PresencePage> done) {
+  broker_->presence(project, channel, channels_.find(project, channel), std::move(query),
+                    std::move(done));
+}
+
+void RealtimeNode::history(const std::string& project, const std::string& channel, Position since,
+                           size_t limit, Answer<HistoryPage> done) {
+  broker_->history(project, channel, channels_.find(project, channel), since, limit,
+                   std::move(done));
+}
+
+void RealtimeNode::revoke(Revocation revocation, Answer<RevokeReport> done) {
+  broker_->revoke(std::move(revocation), std::move(done));
+}
+
+void RealtimeNode::revoke_here(const Revocation& revocation,
+                               UniqueFunction<void(uint64_t closed)> done) {
+  // First the list, so that nobody opens with a revoked token behind the shards' backs.
+  revoked_.add(revocation, static_cast<int64_t>(std::time(nullptr)));
+  struct Tally {
+    std::atomic<uint64_t> closed{0};
+    std::atomic<size_t> left;
+    UniqueFunction<void(uint64_t closed)> done;
+  };
+  auto tally = std::make_shared<Tally>();
+  tally->left = outlets_->shards.size();
+  tally->done = std::move(done);
+  for (auto& inbox : outlets_->shards)
+    inbox->post(Command([tally, revocation](Shard& shard) {
+      tally->closed += shard.revoke(revocation);
+      if (--tally->left == 0) tally->done(tally->closed);
+    }));
 }
 
 void RealtimeNode::close_channel(const ChannelPtr& channel) {
@@ -126,6 +174,9 @@ void RealtimeNode::stop(std::chrono::milliseconds grace) {
   while (connections() > 0 && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   for (auto& shard : shards_) shard->stop();
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      deadline - std::chrono::steady_clock::now());
+  broker_->stop(std::max(left, std::chrono::milliseconds(0)));
 }
 
 }  // namespace raymesh::realtime

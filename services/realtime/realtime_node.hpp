@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,10 @@ struct NodeConfig {
   std::string listen = "127.0.0.1:4004";  // net::parse_endpoints' form
   size_t threads = 0;                     // shards; 0: one per core
   NodeLimits limits;
+  ChannelRules rules;
+  ConnectionLimits connection_limits;
+  /// Makes the broker; empty: a MemoryBroker.
+  std::function<std::shared_ptr<Broker>(BrokerNode)> make_broker;
   std::shared_ptr<net::TlsContext> tls;  // nullptr: plain
 };
 
@@ -36,10 +41,15 @@ class RealtimeNode {
   size_t connections() const { return context_.connections.load(std::memory_order_relaxed); }
   size_t channels() const { return channels_.size(); }
 
-  /// Both run `done` on any thread; see Broker. Errors: `overloaded`.
+  /// All run `done` on any thread; see Broker. Errors: `overloaded`.
   void publish(const std::string& project, const std::string& channel, std::string_view payload,
-               Broker::Delivered done);
-  void presence(const std::string& project, const std::string& channel, Broker::Presence done);
+               Answer<Published> done);
+  void presence(const std::string& project, const std::string& channel, PresenceQuery query,
+                Answer<PresencePage> done);
+  void history(const std::string& project, const std::string& channel, Position since, size_t limit,
+               Answer<HistoryPage> done);
+  void revoke(Revocation revocation, Answer<RevokeReport> done);
+  Status broker_ready() const { return broker_->ready(); }
 
   /// Open sockets of each shard.
   std::vector<size_t> connections_by_shard() const;
@@ -51,13 +61,16 @@ class RealtimeNode {
  private:
   RealtimeNode(NodeConfig config, const RealtimeTokens& tokens, caf::actor_system& actors,
                metrics::Registry& metrics);
+  std::shared_ptr<Broker> make_broker();
   Status listen();
   void close_channel(const ChannelPtr& channel);
+  void revoke_here(const Revocation& revocation, UniqueFunction<void(uint64_t closed)> done);
 
   NodeConfig config_;
   Probe probe_;
   std::shared_ptr<ChannelOutlets> outlets_;
-  std::unique_ptr<Broker> broker_;
+  RevocationList revoked_;
+  std::shared_ptr<Broker> broker_;
   ChannelRegistry channels_;
   NodeContext context_;
   std::vector<std::unique_ptr<Shard>> shards_;

@@ -1,5 +1,6 @@
 #include "services/realtime/realtime_service.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "libs/crypto/jwt.hpp"
@@ -9,6 +10,9 @@
 
 namespace raymesh::realtime {
 namespace {
+
+constexpr uint32_t kMaxPage = 10'000;
+constexpr size_t kMaxCursor = 256;
 
 using rpc::CallPtr;
 using rpc::Responder;
@@ -35,6 +39,19 @@ Result<v1::MintReply> mint(RealtimeNode& node, const RealtimeTokens& tokens, con
   grant.project = call.project;
   grant.channels.assign(std::make_move_iterator(request.mutable_channels()->begin()),
                         std::make_move_iterator(request.mutable_channels()->end()));
+  for (v1::ChannelGrant& wanted : *request.mutable_grants()) {
+    ChannelGrant& g = grant.grants.emplace_back();
+    g.channel = std::move(*wanted.mutable_channel());
+    for (const std::string& name : wanted.allow()) {
+      const auto permission = parse_permission(name);
+      if (!permission)
+        return Error(errors::kInvalidRequest,
+                     "'" + name +
+                         "' is no permission: there are subscribe, publish, presence and "
+                         "history");
+      g.allow |= *permission;
+    }
+  }
   grant.identity = std::move(*request.mutable_identity());
   grant.user = call.user;
   grant.session = call.session;
@@ -62,10 +79,14 @@ void publish(RealtimeNode& node, const RealtimeTokens& tokens, const CallPtr& ca
     return;
   }
   node.publish(call->project, request.channel(), payload.empty() ? "null" : payload,
-               [respond = std::move(respond)](Result<uint64_t> delivered) mutable {
-                 if (!delivered.ok()) return respond(std::move(delivered).error());
+               [respond = std::move(respond)](Result<Published> published) mutable {
+                 if (!published.ok()) return respond(std::move(published).error());
                  v1::PublishReply reply;
-                 reply.set_delivered(*delivered);
+                 reply.set_delivered(published->delivered);
+                 if (published->last) {
+                   reply.set_epoch(epoch_text(published->last.epoch));
+                   reply.set_offset(published->last.offset);
+                 }
                  respond(std::move(reply));
                });
 }
@@ -73,13 +94,86 @@ void publish(RealtimeNode& node, const RealtimeTokens& tokens, const CallPtr& ca
 void presence(RealtimeNode& node, const RealtimeTokens& tokens, const CallPtr& call,
               const v1::PresenceRequest& request, Responder<v1::PresenceReply> respond) {
   if (!accepts(call, request.channel(), tokens, respond)) return;
-  node.presence(call->project, request.channel(),
-                [respond = std::move(respond)](Result<std::string> json) mutable {
-                  if (!json.ok()) return respond(std::move(json).error());
+  if (request.cursor().size() > kMaxCursor)
+    return respond(Error(errors::kInvalidRequest, "the cursor is none of this API's"));
+  const uint32_t limit = request.limit() == 0 ? kMaxPage : std::min(request.limit(), kMaxPage);
+  node.presence(call->project, request.channel(), {limit, request.cursor()},
+                [respond = std::move(respond)](Result<PresencePage> page) mutable {
+                  if (!page.ok()) return respond(std::move(page).error());
                   v1::PresenceReply reply;
-                  reply.set_json(*std::move(json));
+                  reply.set_json(std::move(page->members_json));
+                  reply.set_count(page->count);
+                  reply.set_identities(page->identities);
+                  reply.set_next(std::move(page->next));
                   respond(std::move(reply));
                 });
+}
+
+void history(RealtimeNode& node, const RealtimeTokens& tokens, const CallPtr& call,
+             const v1::HistoryRequest& request, Responder<v1::HistoryReply> respond) {
+  if (!accepts(call, request.channel(), tokens, respond)) return;
+  const uint32_t limit = request.limit() == 0 ? 100 : std::min(request.limit(), kMaxPage);
+  const Position since{parse_epoch(request.epoch()).value_or(0), request.offset()};
+  node.history(call->project, request.channel(), since, limit,
+               [respond = std::move(respond)](Result<HistoryPage> page) mutable {
+                 if (!page.ok()) return respond(std::move(page).error());
+                 v1::HistoryReply reply;
+                 if (page->latest) reply.set_epoch(epoch_text(page->latest.epoch));
+                 reply.set_offset(page->latest.offset);
+                 for (StoredMessage& message : page->messages) {
+                   auto& out = *reply.add_messages();
+                   out.set_offset(message.offset);
+                   out.set_payload_json(std::move(message.payload));
+                 }
+                 respond(std::move(reply));
+               });
+}
+
+void revoke(RealtimeNode& node, const RealtimeTokens& tokens, const CallPtr& call,
+            const v1::RevokeRequest& request, Responder<v1::RevokeReply> respond) {
+  if (call->project.empty())
+    return respond(Error(errors::kInvalidRequest, "the call names no project"));
+  const int64_t now = crypto::jwt::unix_now();
+  Revocation revocation;
+  revocation.project = call->project;
+  revocation.issued_by = now;
+  revocation.keep_until = now + tokens.limits().max_ttl_seconds;
+  switch (request.selector_case()) {
+    case v1::RevokeRequest::kTokenId:
+      revocation.by = Revocation::By::kTokenId;
+      revocation.value = request.token_id();
+      break;
+    case v1::RevokeRequest::kIdentity:
+      revocation.by = Revocation::By::kIdentity;
+      revocation.value = request.identity();
+      break;
+    case v1::RevokeRequest::kUser:
+      revocation.by = Revocation::By::kUser;
+      revocation.value = request.user();
+      break;
+    case v1::RevokeRequest::kSession:
+      revocation.by = Revocation::By::kSession;
+      revocation.value = request.session();
+      break;
+    case v1::RevokeRequest::kChannel:
+      revocation.by = Revocation::By::kChannel;
+      revocation.value = request.channel();
+      break;
+    case v1::RevokeRequest::SELECTOR_NOT_SET:
+      break;
+  }
+  if (revocation.value.empty() || revocation.value.size() > tokens.limits().max_identity_bytes)
+    return respond(Error(errors::kInvalidRequest,
+                         "name what to revoke: jti, identity, user, session or channel"));
+  node.revoke(std::move(revocation),
+              [respond = std::move(respond)](Result<RevokeReport> report) mutable {
+                if (!report.ok()) return respond(std::move(report).error());
+                v1::RevokeReply reply;
+                reply.set_closed(report->closed);
+                reply.set_nodes(report->nodes);
+                reply.set_unreached(report->unreached);
+                respond(std::move(reply));
+              });
 }
 
 }  // namespace
@@ -105,6 +199,18 @@ rpc::MethodTable realtime_methods(RealtimeNode& node, const RealtimeTokens& toke
       [&node, &tokens](const CallPtr& call, const v1::PresenceRequest& request,
                        Responder<v1::PresenceReply> respond) {
         presence(node, tokens, call, request, std::move(respond));
+      });
+  table.add<v1::HistoryRequest, v1::HistoryReply>(
+      "History", kCallers,
+      [&node, &tokens](const CallPtr& call, const v1::HistoryRequest& request,
+                       Responder<v1::HistoryReply> respond) {
+        history(node, tokens, call, request, std::move(respond));
+      });
+  table.add<v1::RevokeRequest, v1::RevokeReply>(
+      "Revoke", kCallers,
+      [&node, &tokens](const CallPtr& call, const v1::RevokeRequest& request,
+                       Responder<v1::RevokeReply> respond) {
+        revoke(node, tokens, call, request, std::move(respond));
       });
   return table;
 }

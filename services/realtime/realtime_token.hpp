@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,15 +14,44 @@
 
 namespace raymesh::realtime {
 
+/// What a token may allow on a channel.
+enum Permission : uint8_t {
+  kSubscribe = 1,
+  kPublish = 2,
+  kPresence = 4,
+  kHistory = 8,
+  kAllPermissions = 15,
+};
+/// subscribe, publish, presence, history; nothing for other names.
+std::optional<Permission> parse_permission(std::string_view name);
+
+struct ChannelGrant {
+  std::string channel;  // a name, or the beginning of names and `*`
+  uint8_t allow = 0;    // Permission
+
+  bool is_pattern() const { return channel.ends_with('*'); }
+  bool fits(std::string_view name) const {
+    return is_pattern() ? name.starts_with(std::string_view(channel).substr(0, channel.size() - 1))
+                        : name == channel;
+  }
+};
+
 struct Grant {
   std::string project;
-  std::vector<std::string> channels;  // without duplicates
-  std::string identity;               // empty: anonymous
-  std::string user;                   // empty: not minted for a signed-in user
-  std::string session;                // the user's session, empty without one
-  std::string id;                     // jti
-  std::string key_id;                 // kid
-  int64_t expires_at = 0;             // Unix seconds
+  std::vector<std::string> channels;  // with every permission; sorted, without duplicates
+  std::vector<ChannelGrant> grants;
+  std::string identity;   // empty: anonymous
+  std::string user;       // empty: not minted for a signed-in user
+  std::string session;    // the user's session, empty without one
+  std::string id;         // jti
+  std::string key_id;     // kid
+  int64_t issued_at = 0;  // Unix seconds
+  int64_t expires_at = 0;
+
+  /// Permissions on a channel, of everything that fits.
+  uint8_t allowed(std::string_view channel) const;
+  /// The channels that it names with `permission`, without patterns; sorted, without duplicates.
+  std::vector<std::string> named(Permission permission) const;
 };
 
 struct TokenLimits {

@@ -80,6 +80,7 @@ struct Span {
 
   const char* data() const { return segment->data() + begin; }
   size_t size() const { return end - begin; }
+  bool empty() const { return begin == end; }
   /// True when `next` goes on where this one ends; then the two are one.
   bool joins(const Span& next) const { return segment == next.segment && end == next.begin; }
 };

@@ -25,6 +25,10 @@ constexpr std::chrono::milliseconds kTick{1'000};
 constexpr int kDrainTurnMs = 20;
 constexpr int kOverloadTurnMs = 1;
 constexpr std::chrono::milliseconds kAcceptPause{100};
+// How many of a node's clients should come back per second, when all do at once.
+constexpr uint64_t kReturnsPerSecond = 2'000;
+// For coming back, beyond the time that a client was asked to wait.
+constexpr std::chrono::milliseconds kHandoverSlack{5'000};
 
 // epoll's user data: a connection's id has a generation, these have none.
 constexpr uint64_t kWakeData = 0;
@@ -246,19 +250,25 @@ void Shard::bury() {
 
 // ---- channels ----
 
-void Shard::subscribe(const ChannelPtr& channel, Connection& connection, uint32_t subscription) {
-  auto& list = channel->on(index_).subscribers;
+void Shard::subscribe(const ChannelPtr& channel, Audience audience, Connection& connection,
+                      uint32_t subscription) {
+  auto& list = channel->on(index_).group(audience).subscribers;
   connection.moved(subscription, static_cast<uint32_t>(list.size()));
   list.push_back({&connection, subscription});
 }
 
-void Shard::unsubscribe(const ChannelPtr& channel, uint32_t place) {
-  auto& list = channel->on(index_).subscribers;
+void Shard::unsubscribe(const ChannelPtr& channel, Audience audience, uint32_t place) {
+  auto& list = channel->on(index_).group(audience).subscribers;
   if (place + 1 != list.size()) {
     list[place] = list.back();
     list[place].connection->moved(list[place].subscription, place);
   }
   list.pop_back();
+}
+
+void Shard::renumber(const ChannelPtr& channel, Audience audience, uint32_t place,
+                     uint32_t subscription) {
+  channel->on(index_).group(audience).subscribers[place].subscription = subscription;
 }
 
 void Shard::take_inbox() {
@@ -269,26 +279,50 @@ void Shard::take_inbox() {
 
 void Shard::handle(Delivery& delivery) {
   LocalChannel& local = delivery.channel->on(index_);
-  if (local.pending.empty()) dirty_.push_back(std::move(delivery.channel));
-  local.pending.push_back({std::move(delivery.span), delivery.origin, delivery.messages});
+  const bool dirty = local.has_pending();
+  taken_bytes_ += delivery.what.span.size();
+  const bool is_event = delivery.what.messages == 0;
+  LocalChannel::Group* last = nullptr;
+  for (LocalChannel::Group& group : local.groups) {
+    if (group.audience.dialect != delivery.dialect || (is_event && !group.audience.watches))
+      continue;
+    if (last) last->pending.push_back(delivery.what);
+    last = &group;
+  }
+  if (!last) return;
+  last->pending.push_back(std::move(delivery.what));
+  if (!dirty) dirty_.push_back(std::move(delivery.channel));
 }
 
 void Shard::handle(Joined& joined) {
   // What was handed over before is not for the one who joins now.
-  LocalChannel& local = joined.channel->on(index_);
-  if (!local.pending.empty()) flush(local);
-  if (Connection* c = find(joined.connection)) c->on_joined(*joined.channel);
+  flush(*joined.channel);
+  if (Connection* c = find(joined.connection)) c->on_joined(joined);
+}
+
+void Shard::handle(Lost& lost) {
+  flush(*lost.channel);
+  LocalChannel& local = lost.channel->on(index_);
+  for (LocalChannel::Group& group : local.groups)
+    for (size_t i = group.subscribers.size(); i-- > 0;)
+      group.subscribers[i].connection->on_lost(group.subscribers[i].subscription, lost);
 }
 
 void Shard::flush_channels() {
-  for (const ChannelPtr& channel : dirty_) flush(channel->on(index_));
+  for (const ChannelPtr& channel : dirty_) flush(*channel);
   dirty_.clear();
+  if (taken_bytes_ > 0) inbox_.flushed(std::exchange(taken_bytes_, 0));
 }
 
-void Shard::flush(LocalChannel& channel) {
+void Shard::flush(Channel& channel) {
+  for (LocalChannel::Group& group : channel.on(index_).groups)
+    if (!group.pending.empty()) flush(channel.rule(), group);
+}
+
+void Shard::flush(const ChannelRule& rule, LocalChannel::Group& group) {
   size_t bytes = 0;
   size_t messages = 0;
-  for (const LocalChannel::Pending& pending : channel.pending) {
+  for (const LocalChannel::Pending& pending : group.pending) {
     bytes += pending.span.size();
     messages += pending.messages;
     if (!spans_.empty() && spans_.back().joins(pending.span)) {
@@ -298,28 +332,34 @@ void Shard::flush(LocalChannel& channel) {
     }
     set_origin(pending.origin, true);
   }
-  if (bytes == 0) return;
   size_t to_all = 0;  // connections that get everything
   size_t deliveries = 0;
+  const bool lossy = rule.is_lossy();
+  const bool notes = group.audience.dialect == Dialect::kEventsMany;
   // From the back, because sending may close a connection, whose place the last one then takes.
-  for (size_t i = channel.subscribers.size(); i-- > 0;) {
-    Connection& c = *channel.subscribers[i].connection;
-    if (!c.is_origin) [[likely]] {
+  for (size_t i = group.subscribers.size(); i-- > 0;) {
+    const auto [connection, subscription] = group.subscribers[i];
+    Connection& c = *connection;
+    if (!c.is_origin && !lossy) [[likely]] {
       c.send(spans_);
       ++to_all;
+      if (notes) c.note_position(subscription, group.pending);
       continue;
     }
-    for (const LocalChannel::Pending& pending : channel.pending) {
-      if (pending.origin == c.id()) continue;
-      c.send({&pending.span, 1});
+    for (const LocalChannel::Pending& pending : group.pending) {
+      if (pending.origin && pending.origin == c.id()) continue;
+      if (lossy) {
+        c.send_lossy(subscription, rule, pending);
+      } else {
+        c.send({&pending.span, 1});
+      }
       deliveries += pending.messages;
     }
   }
-  for (const LocalChannel::Pending& pending : channel.pending) set_origin(pending.origin, false);
+  for (const LocalChannel::Pending& pending : group.pending) set_origin(pending.origin, false);
   node_.probe.flushed(deliveries + to_all * messages, bytes * to_all);
   spans_.clear();
-  channel.pending.clear();
-  inbox_.flushed(bytes);
+  group.pending.clear();
 }
 
 void Shard::set_origin(ConnectionId origin, bool value) {
@@ -328,8 +368,21 @@ void Shard::set_origin(ConnectionId origin, bool value) {
 }
 
 void Shard::close_channel(Channel& channel, const CloseCode& code) {
-  auto& list = channel.on(index_).subscribers;
-  for (size_t i = list.size(); i-- > 0;) list[i].connection->close(code);
+  for (LocalChannel::Group& group : channel.on(index_).groups)
+    for (size_t i = group.subscribers.size(); i-- > 0;)
+      group.subscribers[i].connection->close(code);
+}
+
+std::chrono::milliseconds Shard::return_window() const {
+  return std::chrono::milliseconds(
+      random_below(1'000 * node_.connections.load() / kReturnsPerSecond + 100));
+}
+
+uint64_t Shard::revoke(const Revocation& revocation) {
+  uint64_t ended = 0;
+  for (Slot& slot : slots_)
+    if (slot.connection) ended += slot.connection->revoke(revocation);
+  return ended;
 }
 
 // ---- the end ----
@@ -352,9 +405,9 @@ void Shard::drain_some() {
     Connection* c = slots_[d.next_slot].connection.get();
     if (!c) continue;
     ++d.closed;
-    c->close(close::kServiceRestart,
-             "reconnect_after_ms=" +
-                 std::to_string(random_below(static_cast<uint64_t>(d.return_window.count()))));
+    const std::chrono::milliseconds wait(
+        random_below(static_cast<uint64_t>(d.return_window.count())));
+    c->drain(wait, wait + kHandoverSlack);
   }
 }
 

@@ -19,6 +19,7 @@
 #include "services/realtime/client_message.hpp"
 #include "services/realtime/connection.hpp"
 #include "services/realtime/node_context.hpp"
+#include "services/realtime/revocation.hpp"
 #include "services/realtime/shard_inbox.hpp"
 
 namespace raymesh::actor {
@@ -52,15 +53,23 @@ class Shard {
   std::span<char> read_buffer() { return {read_buffer_.get(), kReadBuffer}; }
   size_t connections() const { return open_; }
 
-  /// Messages of the read that is being handled, by the connection's subscriptions.
+  /// Messages of the read that is being handled: of one of the connection's subscriptions, with the
+  /// default frames, or for a channel by name.
   struct OpenBatch {
-    uint32_t subscription;
+    static constexpr uint32_t kNone = UINT32_MAX;
+    uint32_t subscription = kNone;
+    std::string channel;
     std::shared_ptr<PublishBatch> batch;
+    std::vector<PublishAck> acks;
   };
   std::vector<OpenBatch>& open_batches() { return open_batches_; }
 
-  void subscribe(const ChannelPtr& channel, Connection& connection, uint32_t subscription);
-  void unsubscribe(const ChannelPtr& channel, uint32_t place);
+  void subscribe(const ChannelPtr& channel, Audience audience, Connection& connection,
+                 uint32_t subscription);
+  void unsubscribe(const ChannelPtr& channel, Audience audience, uint32_t place);
+  /// The connection has given the subscription at this place another number.
+  void renumber(const ChannelPtr& channel, Audience audience, uint32_t place,
+                uint32_t subscription);
   /// Reads the connection again in the next turn.
   void read_later(const Connection& connection) { read_later_.push_back(connection.id()); }
   /// Deletes the connection at the end of this turn.
@@ -71,8 +80,14 @@ class Shard {
   /// Closes every connection with 1012, evenly over `window`, and tells each to come back within
   /// `return_window`.
   void drain(std::chrono::milliseconds window, std::chrono::milliseconds return_window);
+  /// How long one of this node's clients should wait before it comes back, when all do: random.
+  std::chrono::milliseconds return_window() const;
   /// Closes the channel's connections here.
   void close_channel(Channel& channel, const CloseCode& code);
+  /// Ends what a revocation is about. Returns how many connections, or subscriptions.
+  uint64_t revoke(const Revocation& revocation);
+  /// nullptr when it has gone.
+  Connection* find(ConnectionId id) const;
 
  private:
   static constexpr size_t kReadBuffer = 128u << 10;
@@ -89,15 +104,16 @@ class Shard {
   void take_inbox();
   void handle(Delivery& delivery);
   void handle(Joined& joined);
+  void handle(Lost& lost);
   void handle(Incoming& incoming) { adopt(incoming.fd); }
   void handle(Command& command) { command(*this); }
   void flush_channels();
-  void flush(LocalChannel& channel);
+  void flush(Channel& channel);
+  void flush(const ChannelRule& rule, LocalChannel::Group& group);
   void set_origin(ConnectionId origin, bool value);
   void drain_some();
   void bury();
   void read_clock();
-  Connection* find(ConnectionId id) const;
 
   const size_t index_;
   NodeContext& node_;
@@ -120,6 +136,7 @@ class Shard {
   size_t open_ = 0;
 
   std::vector<InboxItem> items_;
+  size_t taken_bytes_ = 0;         // of deliveries, until they are flushed
   std::vector<ChannelPtr> dirty_;  // channels with something pending
   std::vector<Span> spans_;        // of the channel being flushed
   std::vector<OpenBatch> open_batches_;

@@ -18,7 +18,7 @@ ShardInbox::~ShardInbox() {
 
 void ShardInbox::post(InboxItem item) {
   if (const auto* delivery = std::get_if<Delivery>(&item))
-    queued_bytes_.fetch_add(delivery->span.size(), std::memory_order_relaxed);
+    queued_bytes_.fetch_add(delivery->what.span.size(), std::memory_order_relaxed);
   bool wake;
   {
     const std::lock_guard lock(mutex_);

@@ -5,10 +5,13 @@
 
 #include <atomic>
 #include <cstddef>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <variant>
 #include <vector>
 
+#include "libs/base/result.hpp"
 #include "libs/base/unique_function.hpp"
 #include "services/realtime/channel.hpp"
 
@@ -16,24 +19,37 @@ namespace raymesh::realtime {
 
 class Shard;
 
-/// Encoded messages for this shard's subscribers of a channel.
+/// Encoded messages for this shard's subscribers of a channel who speak the dialect, or an event
+/// (without messages) for those of them who watch.
 struct Delivery {
   ChannelPtr channel;
-  Span span;
-  uint32_t messages = 0;
-  ConnectionId origin;
+  Dialect dialect = Dialect::kDefault;
+  LocalChannel::Pending what;
 };
-/// The actor has made the connection a member: what it hands over from now on is for it, too.
+/// The actor has made the connection a member: what it hands over from now on is for it, too. Or
+/// it could not, and says why.
 struct Joined {
   ChannelPtr channel;
   ConnectionId connection;
+  uint32_t ticket = 0;            // of its Join
+  Position at;                    // what comes next follows on it, the missed messages included
+  std::optional<bool> recovered;  // nothing: no position was given
+  Span missed;                    // to be sent first; empty: none
+  Position last;                  // of them, and of the channel
+  std::shared_ptr<const Error> failure;
+};
+/// Messages of the channel were lost on their way to this node; the next one follows on `at`.
+struct Lost {
+  ChannelPtr channel;
+  Position at;
+  std::optional<uint64_t> messages;
 };
 /// A socket that was accepted.
 struct Incoming {
   int fd = -1;
 };
 using Command = UniqueFunction<void(Shard&)>;
-using InboxItem = std::variant<Delivery, Joined, Incoming, Command>;
+using InboxItem = std::variant<Delivery, Joined, Lost, Incoming, Command>;
 
 class ShardInbox {
  public:

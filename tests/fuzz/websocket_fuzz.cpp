@@ -79,8 +79,8 @@ Outcome run(const std::string& bytes, size_t step) {
 
 void check_client_message(const std::string& text) {
   static raymesh::realtime::ClientMessageParser parser;
-  raymesh::realtime::ClientMessageParser::Publish publish;
-  if (!parser.parse_publish(text, publish)) return;
+  raymesh::realtime::ClientMessageParser::Message publish;
+  if (!parser.parse(text, publish)) return;
   require(parser.is_json(publish.payload));
   require(raymesh::is_valid_utf8(publish.channel));
 }

@@ -207,6 +207,11 @@ int WsClient::receive_close() {
   return -1;
 }
 
+std::string WsClient::receive_raw() {
+  if (in_.empty() && !fill(deadline)) throw std::runtime_error("the stream has ended");
+  return std::exchange(in_, {});
+}
+
 std::string WsClient::read_to_end() {
   while (fill(deadline)) {
   }

@@ -57,6 +57,8 @@ class WsClient {
   /// stream ends without one. The reason is in `close_reason`.
   int receive_close();
   std::string close_reason;
+  /// What has come, and waits for it; throws at the end of the stream.
+  std::string receive_raw();
   /// Reads until the server ends the stream; what it sent.
   std::string read_to_end();
   /// True when nothing comes within the time.

@@ -49,25 +49,43 @@ Result<UpgradeRequest> parse_upgrade(std::string_view head) {
     if (!out.extensions.empty()) out.extensions += ", ";
     out.extensions += value;
   }
+  out.last_event_id = request.field("Last-Event-ID");
   if (request.field("Sec-WebSocket-Version") == "13") out.version = 13;
+  out.is_get = request.method == "GET";
   out.is_upgrade = request.method == "GET" && request.http_1_1 && request.upgrade &&
                    request.has_token("Upgrade", "websocket");
   out.has_body = request.chunked || request.content_length > 0;
   return out;
 }
 
-std::string query_value(std::string_view query, std::string_view name) {
+std::vector<std::string> query_values(std::string_view query, std::string_view name) {
+  std::vector<std::string> out;
   while (!query.empty()) {
     const size_t end = query.find('&');
     const std::string_view pair = query.substr(0, end);
     const size_t equals = pair.find('=');
-    if (pair.substr(0, equals) == name) {
-      if (equals == std::string_view::npos) return {};
-      return percent_decode(pair.substr(equals + 1)).value_or(std::string());
-    }
+    if (pair.substr(0, equals) == name && equals != std::string_view::npos)
+      if (auto value = percent_decode(pair.substr(equals + 1))) out.push_back(*std::move(value));
     query = end == std::string_view::npos ? std::string_view() : query.substr(end + 1);
   }
-  return {};
+  return out;
+}
+
+std::string query_value(std::string_view query, std::string_view name) {
+  auto values = query_values(query, name);
+  return values.empty() ? std::string() : std::move(values.front());
+}
+
+bool has_protocol(std::string_view protocols, std::string_view name) {
+  while (!protocols.empty()) {
+    const size_t comma = protocols.find(',');
+    std::string_view one = protocols.substr(0, comma);
+    while (!one.empty() && (one.front() == ' ' || one.front() == '\t')) one.remove_prefix(1);
+    while (!one.empty() && (one.back() == ' ' || one.back() == '\t')) one.remove_suffix(1);
+    if (one == name) return true;
+    protocols = comma == std::string_view::npos ? std::string_view() : protocols.substr(comma + 1);
+  }
+  return false;
 }
 
 std::string accept_value(std::string_view key) {
@@ -78,16 +96,16 @@ std::string accept_value(std::string_view key) {
   return base64_encode({reinterpret_cast<const char*>(digest), sizeof digest});
 }
 
-std::string accept_response(std::string_view key, std::string_view extensions) {
+std::string accept_response(std::string_view key, std::string_view protocol,
+                            std::string_view extensions) {
   std::string out =
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
       "Sec-WebSocket-Accept: ";
   out += accept_value(key);
-  if (!extensions.empty()) {
-    out += "\r\nSec-WebSocket-Extensions: ";
-    out += extensions;
-  }
-  out += "\r\n\r\n";
+  out += "\r\n";
+  if (!protocol.empty()) ((out += "Sec-WebSocket-Protocol: ") += protocol) += "\r\n";
+  if (!extensions.empty()) ((out += "Sec-WebSocket-Extensions: ") += extensions) += "\r\n";
+  out += "\r\n";
   return out;
 }
 

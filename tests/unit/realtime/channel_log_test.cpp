@@ -34,12 +34,12 @@ PublishBatch batch_of(std::initializer_list<std::string> texts) {
 class ChannelLogTest : public ::testing::Test {
  protected:
   SegmentMemory memory_;
-  ChannelLog log_{"room \"1\"", memory_};
+  ChannelLog log_{Dialect::kDefault, "room \"1\"", false, memory_};
 };
 
 TEST_F(ChannelLogTest, EncodesABatchAsFramesInOneSpan) {
   const Span span =
-      log_.append(batch_of({"1", R"({"a":2})", '"' + std::string(70'000, 'x') + '"'}));
+      log_.append(batch_of({"1", R"({"a":2})", '"' + std::string(70'000, 'x') + '"'}), {});
   EXPECT_EQ(payloads(span), (std::vector<std::string>{
                                 R"({"type":"message","channel":"room \"1\"","payload":1})",
                                 R"({"type":"message","channel":"room \"1\"","payload":{"a":2}})",
@@ -48,8 +48,8 @@ TEST_F(ChannelLogTest, EncodesABatchAsFramesInOneSpan) {
 }
 
 TEST_F(ChannelLogTest, BatchesThatAreStillReadFollowOneAnother) {
-  const Span first = log_.append(batch_of({"1"}));
-  const Span second = log_.append(batch_of({"2"}));
+  const Span first = log_.append(batch_of({"1"}), {});
+  const Span second = log_.append(batch_of({"2"}), {});
   EXPECT_TRUE(first.joins(second));
   EXPECT_EQ(payloads(first).size(), 1u);
   EXPECT_EQ(payloads(second),
@@ -59,7 +59,7 @@ TEST_F(ChannelLogTest, BatchesThatAreStillReadFollowOneAnother) {
 TEST_F(ChannelLogTest, StartsAgainAtTheFrontWhenEverythingWasSent) {
   size_t memory = 0;
   for (int i = 0; i < 1'000; ++i) {
-    const Span span = log_.append(batch_of({std::to_string(i)}));
+    const Span span = log_.append(batch_of({std::to_string(i)}), {});
     EXPECT_EQ(span.begin, 0u);
     if (i == 0) memory = memory_.bytes();
   }
@@ -69,7 +69,7 @@ TEST_F(ChannelLogTest, StartsAgainAtTheFrontWhenEverythingWasSent) {
 
 TEST_F(ChannelLogTest, NeverWritesOverWhatIsStillRead) {
   std::vector<Span> kept;
-  for (int i = 0; i < 5'000; ++i) kept.push_back(log_.append(batch_of({std::to_string(i)})));
+  for (int i = 0; i < 5'000; ++i) kept.push_back(log_.append(batch_of({std::to_string(i)}), {}));
   for (int i = 0; i < 5'000; ++i)
     ASSERT_EQ(payloads(kept[static_cast<size_t>(i)])[0],
               R"({"type":"message","channel":"room \"1\"","payload":)" + std::to_string(i) + "}");
@@ -78,11 +78,11 @@ TEST_F(ChannelLogTest, NeverWritesOverWhatIsStillRead) {
 }
 
 TEST_F(ChannelLogTest, GivesUpWhatABurstHasLeftBehind) {
-  { const Span span = log_.append(batch_of({'"' + std::string(50'000, 'x') + '"'})); }
+  { const Span span = log_.append(batch_of({'"' + std::string(50'000, 'x') + '"'}), {}); }
   EXPECT_TRUE(log_.is_large());
   log_.trim();
   EXPECT_EQ(memory_.bytes(), 0u);
-  const Span span = log_.append(batch_of({"1"}));
+  const Span span = log_.append(batch_of({"1"}), {});
   EXPECT_EQ(payloads(span).size(), 1u);
   EXPECT_FALSE(log_.is_large());
   log_.trim();

@@ -13,43 +13,95 @@ MemberPtr member(size_t shard, uint32_t slot, const std::string& identity = {}) 
   return m;
 }
 
+size_t on_shard(const ChannelMembers& members, uint32_t shard) {
+  size_t out = 0;
+  for (const auto& count : members.counts())
+    if (count.shard == shard) out += count.members;
+  return out;
+}
+
 TEST(ChannelMembersTest, CountsEachConnectionOnce) {
-  ChannelMembers members(2);
-  EXPECT_TRUE(members.add(member(0, 1)));
-  EXPECT_FALSE(members.add(member(0, 1)));
-  EXPECT_TRUE(members.add(member(1, 1)));
+  ChannelMembers members;
+  EXPECT_TRUE(members.add(member(0, 1), {}));
+  EXPECT_FALSE(members.add(member(0, 1), {}));
+  EXPECT_TRUE(members.add(member(1, 1), {}));
   EXPECT_EQ(members.size(), 2u);
-  EXPECT_EQ(members.on_shard(0), 1u);
-  EXPECT_EQ(members.on_shard(1), 1u);
+  EXPECT_EQ(on_shard(members, 0), 1u);
+  EXPECT_EQ(on_shard(members, 1), 1u);
   EXPECT_TRUE(members.remove(ConnectionId::make(0, 1, 1)));
   EXPECT_FALSE(members.remove(ConnectionId::make(0, 1, 1)));
   EXPECT_FALSE(members.remove(ConnectionId::make(1, 1, 2)));  // another use of the slot
   EXPECT_EQ(members.size(), 1u);
-  EXPECT_EQ(members.on_shard(0), 0u);
+  EXPECT_EQ(on_shard(members, 0), 0u);
 }
 
 TEST(ChannelMembersTest, LeavesTheOriginOut) {
-  ChannelMembers members(1);
-  members.add(member(0, 1));
-  members.add(member(0, 2));
+  ChannelMembers members;
+  members.add(member(0, 1), {});
+  members.add(member(0, 2), {});
   EXPECT_EQ(members.receivers({}), 2u);
   EXPECT_EQ(members.receivers(ConnectionId::make(0, 1, 1)), 1u);
   EXPECT_EQ(members.receivers(ConnectionId::make(0, 9, 1)), 2u);
 }
 
 TEST(ChannelMembersTest, PresenceStaysRightWhileMembersComeAndGo) {
-  ChannelMembers members(1);
-  EXPECT_EQ(members.presence_json(), "[]");
-  members.add(member(0, 1, "a\"b"));
-  members.add(member(0, 2));
-  members.add(member(0, 3, "c"));
-  EXPECT_EQ(members.presence_json(),
+  ChannelMembers members;
+  EXPECT_EQ(members.presence_json(0, 10), "[]");
+  members.add(member(0, 1, "a\"b"), {});
+  members.add(member(0, 2), {});
+  members.add(member(0, 3, "c"), {});
+  EXPECT_EQ(members.presence_json(0, 10),
             R"([{"id":"id01","identity":"a\"b"},{"id":"id02"},{"id":"id03","identity":"c"}])");
   members.remove(ConnectionId::make(0, 1, 1));
-  EXPECT_EQ(members.presence_json(), R"([{"id":"id03","identity":"c"},{"id":"id02"}])");
+  EXPECT_EQ(members.presence_json(0, 10), R"([{"id":"id03","identity":"c"},{"id":"id02"}])");
   members.remove(ConnectionId::make(0, 3, 1));
   members.remove(ConnectionId::make(0, 2, 1));
-  EXPECT_EQ(members.presence_json(), "[]");
+  EXPECT_EQ(members.presence_json(0, 10), "[]");
+}
+
+TEST(ChannelMembersTest, CountsByDialectShardAndWhoWatches) {
+  ChannelMembers members;
+  members.add(member(1, 1), {Dialect::kJson, true});
+  members.add(member(0, 2), {Dialect::kJson, false});
+  members.add(member(0, 3), {Dialect::kJson, true});
+  members.add(member(0, 4), {Dialect::kDefault, false});
+  members.add(member(0, 5), {Dialect::kDefault, false});
+  const auto& counts = members.counts();
+  ASSERT_EQ(counts.size(), 4u);
+  EXPECT_EQ(counts[0].audience.dialect, Dialect::kDefault);
+  EXPECT_EQ(counts[0].members, 2u);
+  EXPECT_EQ(counts[1].shard, 0u);
+  EXPECT_EQ(counts[2].shard, 0u);
+  EXPECT_EQ(counts[3].shard, 1u);
+  EXPECT_EQ(members.watchers(), 2u);
+  members.remove(ConnectionId::make(1, 1, 1));
+  EXPECT_EQ(members.counts().size(), 3u);
+  EXPECT_EQ(members.watchers(), 1u);
+}
+
+TEST(ChannelMembersTest, CountsDistinctIdentities) {
+  ChannelMembers members;
+  members.add(member(0, 1, "ada"), {});
+  members.add(member(0, 2, "ada"), {});
+  members.add(member(0, 3), {});
+  members.add(member(0, 4), {});
+  EXPECT_EQ(members.identities(), 3u);
+  members.remove(ConnectionId::make(0, 1, 1));
+  EXPECT_EQ(members.identities(), 3u);
+  members.remove(ConnectionId::make(0, 2, 1));
+  EXPECT_EQ(members.identities(), 2u);
+}
+
+TEST(ChannelMembersTest, PresenceIsReadInPagesAndShowsData) {
+  ChannelMembers members;
+  auto with_data = std::make_shared<Member>(*member(0, 1, "ada"));
+  with_data->data = R"({"x":1})";
+  members.add(with_data, {});
+  members.add(member(0, 2), {});
+  members.add(member(0, 3), {});
+  EXPECT_EQ(members.presence_json(0, 1), R"([{"id":"id01","identity":"ada","data":{"x":1}}])");
+  EXPECT_EQ(members.presence_json(1, 2), R"([{"id":"id02"},{"id":"id03"}])");
+  EXPECT_EQ(members.presence_json(3, 2), "[]");
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ class ClientMessageTest : public ::testing::Test {
     bool operator==(const Parsed&) const = default;
   };
   std::optional<Parsed> parse(const std::string& text) {
-    ClientMessageParser::Publish publish;
-    if (!parser_.parse_publish(text, publish)) return std::nullopt;
+    ClientMessageParser::Message publish;
+    if (!parser_.parse(text, publish)) return std::nullopt;
     return Parsed{std::string(publish.channel), std::string(publish.payload)};
   }
 

@@ -26,7 +26,7 @@ TEST(CloseCodesTest, AreValidOnTheWireAndUnique) {
 
 // One row each: | 4401 | yes | token expired | meaning |
 TEST(CloseCodesTest, DocumentationShowsTheSameTable) {
-  std::ifstream file(std::string(RAYMESH_SOURCE_DIR) + "/docs/realtime.md");
+  std::ifstream file(std::string(RAYMESH_SOURCE_DIR) + "/docs/protocols/realtime.md");
   ASSERT_TRUE(file.good());
   std::stringstream text;
   text << file.rdbuf();
@@ -35,7 +35,8 @@ TEST(CloseCodesTest, DocumentationShowsTheSameTable) {
   for (const CloseCode& c : close::kAll) {
     const std::string row = "| " + std::to_string(c.code) + " | " + (c.reconnect ? "yes" : "no") +
                             " | `" + std::string(c.reason) + "` | " + std::string(c.meaning) + " |";
-    EXPECT_NE(page.find(row), std::string::npos) << "missing in docs/realtime.md: " << row;
+    EXPECT_NE(page.find(row), std::string::npos)
+        << "missing in docs/protocols/realtime.md: " << row;
   }
   for (size_t at = 0; (at = page.find("\n| ", at)) != std::string::npos; ++at)
     if (page.find(" | ", at + 3) == at + 7) rows += page[at + 3] >= '1' && page[at + 3] <= '9';

@@ -54,12 +54,15 @@ class NodeFixture : public ::testing::Test {
 
   /// As the gRPC method does, and waits for the answer.
   size_t publish(const std::string& channel, const std::string& payload) {
-    return await<uint64_t>(
-        [&](auto done) { node_->publish(kProject, channel, payload, std::move(done)); });
+    return await<Published>(
+               [&](auto done) { node_->publish(kProject, channel, payload, std::move(done)); })
+        .delivered;
   }
   std::string presence(const std::string& channel) {
-    return await<std::string>(
-        [&](auto done) { node_->presence(kProject, channel, std::move(done)); });
+    return await<PresencePage>([&](auto done) {
+             node_->presence(kProject, channel, {10'000, {}}, std::move(done));
+           })
+        .members_json;
   }
 
   /// Waits until the condition holds.
@@ -90,7 +93,6 @@ class NodeFixture : public ::testing::Test {
   NodeConfig config_;
   std::unique_ptr<RealtimeNode> node_;
 
- private:
   template <class T, class Ask>
   T await(Ask ask) {
     auto state = std::make_shared<Waiter<T>>();
@@ -110,6 +112,8 @@ class NodeFixture : public ::testing::Test {
     }
     return std::move(*state->result).value();
   }
+
+ private:
   template <class T>
   struct Waiter {
     std::mutex mutex;

@@ -434,7 +434,7 @@ TEST_F(NodeTest, AChannelThatFailsClosesItsSocketsWith1011AndIsMadeAnew) {
   auto other = connect({"s"});
   // What runs in the channel's actor throws: the actor dies as of any defect in a handler.
   node_->publish(kProject, "r", "1",
-                 [](const Result<uint64_t>&) { throw std::runtime_error("a defect"); });
+                 [](const Result<Published>&) { throw std::runtime_error("a defect"); });
   for (WsClient* client : {&a, &b}) {
     EXPECT_EQ(client->receive_close(), close::kInternalError.code);
     EXPECT_EQ(client->close_reason, close::kInternalError.reason);
@@ -461,6 +461,7 @@ TEST_F(NodeTest, HasTheseMetricsAndNoOthers) {
                                            "raymesh_realtime_connections_refused_total",
                                            "raymesh_realtime_delivered_bytes_total",
                                            "raymesh_realtime_delivered_total",
+                                           "raymesh_realtime_dropped_total",
                                            "raymesh_realtime_frame_memory_bytes",
                                            "raymesh_realtime_messages_ignored_total",
                                            "raymesh_realtime_pings_total",

@@ -49,7 +49,7 @@ TEST(UpgradeTest, JoinsTheLinesOfExtensionsAndNamesThoseAgreedOn) {
   EXPECT_EQ(parse_upgrade(text)->extensions, "c, d, a; b=1");
   const auto key = "dGhlIHNhbXBsZSBub25jZQ==";
   EXPECT_EQ(accept_response(key).find("Extensions"), std::string::npos);
-  EXPECT_NE(accept_response(key, "a; b").find("\r\nSec-WebSocket-Extensions: a; b\r\n"),
+  EXPECT_NE(accept_response(key, {}, "a; b").find("\r\nSec-WebSocket-Extensions: a; b\r\n"),
             std::string::npos);
 }
 

@@ -1,0 +1,483 @@
+#include "services/realtime/channel_state.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "libs/base/json_reader.hpp"
+#include "services/realtime/event_encoder.hpp"
+
+namespace raymesh::realtime {
+namespace {
+
+// Of what arrives while something is being mended; above it, it is given up as lost.
+constexpr size_t kMaxHeldBytes = 8u << 20;
+
+std::shared_ptr<const PublishBatch> without_first(const PublishBatch& batch, size_t count) {
+  auto rest = std::make_shared<PublishBatch>(batch.origin());
+  for (size_t i = count; i < batch.count(); ++i) rest->add(batch.payload(i));
+  return rest;
+}
+
+}  // namespace
+
+ChannelState::ChannelState(std::weak_ptr<Channel> channel, std::string project, std::string name,
+                           const ChannelRule& rule, std::shared_ptr<ChannelOutlets> outlets)
+    : channel_(std::move(channel)),
+      project_(std::move(project)),
+      name_(std::move(name)),
+      rule_(rule),
+      outlets_(std::move(outlets)),
+      history_(rule_),
+      loaded_(outlets_->broker->history_is_local()) {}
+
+// ---- members ----
+
+void ChannelState::join(const Join& join) {
+  const ConnectionId connection = join.member->connection;
+  if (members_.contains(connection)) return;
+  unused_since_.reset();
+  const auto [it, fresh] = joining_.try_emplace(connection, join);
+  Joining& joining = it->second;
+  if (!fresh) {
+    joining.next = join;
+    return;
+  }
+  if (link_ != Link::kDetached) {
+    if (link_ != Link::kAttaching) enter(joining);
+    return;
+  }
+  const auto channel = channel_.lock();
+  if (!channel) return;
+  link_ = Link::kAttaching;
+  broker().attach(channel, [weak = channel_](Result<Position> at) {
+    if (const auto c = weak.lock()) tell(*c, Attached{std::move(at)});
+  });
+}
+
+void ChannelState::attached(const Result<Position>& at) {
+  if (link_ != Link::kAttaching) return;
+  if (!at.ok()) {
+    link_ = Link::kDetached;
+    held_.clear();
+    held_bytes_ = 0;
+    if (const auto channel = channel_.lock()) broker().detach(channel);
+    for (auto& [connection, joining] : joining_)
+      if (!joining.gone) fail(joining, at.error());
+    joining_.clear();
+    return;
+  }
+  if (*at) {
+    at_ = *at;
+  } else if (!at_) {
+    at_ = {new_epoch(), 0};
+  }
+  live();
+  for (auto& [connection, joining] : joining_)
+    if (joining.phase == Phase::kWaiting) enter(joining);
+}
+
+void ChannelState::enter(Joining& joining) {
+  const auto channel = channel_.lock();
+  if (!channel) return;
+  joining.phase = Phase::kEntering;
+  // Whoever asks for events gets its own join as the first one.
+  if (joining.join.audience.watches && !std::exchange(watching_, true))
+    broker().watch(channel, true);
+  const ConnectionId connection = joining.join.member->connection;
+  broker().enter(channel, joining.join.member, [weak = channel_, connection](Status status) {
+    if (const auto c = weak.lock()) tell(*c, Entered{connection, std::move(status)});
+  });
+}
+
+void ChannelState::entered(ConnectionId connection, const Status& status) {
+  const auto it = joining_.find(connection);
+  if (it == joining_.end() || it->second.phase != Phase::kEntering) return;
+  if (it->second.gone || !status.ok()) {
+    if (it->second.gone) {
+      if (const auto channel = channel_.lock(); channel && status.ok())
+        broker().leave(channel, it->second.join.member, std::chrono::milliseconds(0));
+    } else {
+      fail(it->second, status.error());
+    }
+    const auto next = std::move(it->second.next);
+    joining_.erase(it);
+    watch();
+    if (next) this->join(*next);
+    return;
+  }
+  it->second.phase = Phase::kRecovering;
+  complete(connection);
+}
+
+/// Decides what of the past it gets, or leaves it waiting until that can be known.
+void ChannelState::complete(ConnectionId connection) {
+  if (link_ != Link::kLive) return;
+  const auto it = joining_.find(connection);
+  if (it == joining_.end() || it->second.phase != Phase::kRecovering) return;
+  std::optional<bool> recovered;
+  if (const auto& since = it->second.join.since) {
+    history_.expire(Clock::now());
+    const bool possible = since->epoch == at_.epoch && since->offset <= at_.offset;
+    recovered = possible && history_.covers(since->offset, at_.offset);
+    if (possible && !*recovered && keeps_history() && !loaded_) return load_history();
+  }
+  Joining joining = std::move(it->second);
+  joining_.erase(it);
+  admit(std::move(joining), recovered);
+}
+
+void ChannelState::admit(Joining joining, std::optional<bool> recovered) {
+  auto channel = channel_.lock();
+  if (!channel) return;
+  const Join& join = joining.join;
+  const ConnectionId connection = join.member->connection;
+  Joined joined{std::move(channel), connection, join.ticket, at_, recovered, {}, at_, nullptr};
+  if (recovered == true) {
+    joined.at = *join.since;
+    uint64_t first = 0;
+    const PublishBatch missed =
+        history_.read(join.since->offset, at_.offset - join.since->offset, first);
+    if (missed.count() > 0)
+      joined.missed = log(join.audience.dialect).append(missed, {at_.epoch, first});
+  }
+  members_.add(join.member, join.audience);
+  watch();
+  outlets_->shards[connection.shard()]->post(std::move(joined));
+}
+
+void ChannelState::fail(const Joining& joining, const Error& error) {
+  auto channel = channel_.lock();
+  if (!channel) return;
+  const ConnectionId connection = joining.join.member->connection;
+  outlets_->shards[connection.shard()]->post(Joined{std::move(channel),
+                                                    connection,
+                                                    joining.join.ticket,
+                                                    {},
+                                                    {},
+                                                    {},
+                                                    {},
+                                                    std::make_shared<const Error>(error)});
+}
+
+void ChannelState::leave(const Leave& leave) {
+  if (const auto it = joining_.find(leave.connection); it != joining_.end()) {
+    // Entering cannot be called back; it leaves when the answer comes.
+    if (it->second.phase == Phase::kEntering) {
+      it->second.gone = true;
+      it->second.next.reset();
+      return;
+    }
+    const Joining joining = std::move(it->second);
+    joining_.erase(it);
+    if (joining.phase == Phase::kRecovering)
+      if (const auto channel = channel_.lock())
+        broker().leave(channel, joining.join.member, leave.handover);
+    return;
+  }
+  const MemberPtr member = members_.remove(leave.connection);
+  if (!member) return;
+  const auto channel = channel_.lock();
+  if (channel) broker().leave(channel, member, leave.handover);
+  watch();
+}
+
+void ChannelState::watch() {
+  const bool wanted = members_.watchers() > 0;
+  if (wanted == watching_) return;
+  watching_ = wanted;
+  if (const auto channel = channel_.lock()) broker().watch(channel, wanted);
+}
+
+void ChannelState::member_event(const MemberEvent& event) {
+  if (members_.watchers() == 0) return;
+  const auto channel = channel_.lock();
+  if (!channel) return;
+  v1::Event out;
+  v1::MemberChange& change = event.joined ? *out.mutable_join() : *out.mutable_leave();
+  change.set_channel(name_);
+  change.set_member_json(event.member_json);
+  std::string frame;
+  Dialect encoded = Dialect::kDefault;
+  Span span;
+  for (const ChannelMembers::Count& count : members_.counts()) {
+    if (!count.audience.watches) continue;
+    if (span.empty() || encoded != count.audience.dialect) {
+      encoded = count.audience.dialect;
+      frame.clear();
+      append_event(frame, encoded, out);
+      if (frame.empty()) continue;
+      span = log(encoded).append(frame);
+    }
+    outlets_->shards[count.shard]->post(Delivery{channel, encoded, {span, {}, 0, {}, nullptr}});
+  }
+}
+
+// ---- messages ----
+
+Published ChannelState::publish(const std::shared_ptr<const PublishBatch>& batch) {
+  if (!at_) at_ = {new_epoch(), 0};
+  const size_t receivers = members_.receivers(batch->origin());
+  deliver(batch, {at_.epoch, at_.offset + 1});
+  return {receivers, at_};
+}
+
+void ChannelState::arrived(const Arrived& arrived) {
+  if (link_ == Link::kDetached) return;
+  if (link_ == Link::kLive) return take(arrived.first, arrived.batch);
+  held_bytes_ += arrived.batch->bytes();
+  held_.push_back(arrived);
+  if (held_bytes_ <= kMaxHeldBytes || link_ != Link::kMending) return;
+  // Whoever waits for what is missing has waited for too long.
+  const Position last{arrived.first.epoch, arrived.first.offset + arrived.batch->count() - 1};
+  held_.clear();
+  lose(last, std::nullopt);
+  live();
+}
+
+/// Handles a batch by its place.
+void ChannelState::take(Position first, std::shared_ptr<const PublishBatch> batch) {
+  if (first.epoch != at_.epoch) {
+    lose({first.epoch, first.offset - 1}, std::nullopt);
+  } else if (first.offset > at_.offset + 1) {
+    held_bytes_ += batch->bytes();
+    held_.push_front({first, std::move(batch)});
+    promised_ = {first.epoch, first.offset - 1};
+    return mend();
+  } else if (const uint64_t known = at_.offset + 1 - first.offset; known > 0) {
+    if (known >= batch->count()) return;
+    batch = without_first(*batch, known);
+    first.offset += known;
+  }
+  deliver(batch, first);
+}
+
+void ChannelState::deliver(const std::shared_ptr<const PublishBatch>& batch, Position first) {
+  at_ = {first.epoch, first.offset + batch->count() - 1};
+  if (keeps_history()) history_.add(batch, first.offset, Clock::now());
+  if (members_.receivers(batch->origin()) == 0) return;
+  const auto channel = channel_.lock();
+  if (!channel) return;
+  const FrameKeys keys = rule_.slow == SlowPolicy::kConflate ? keys_of(*batch) : nullptr;
+  const auto messages = static_cast<uint32_t>(batch->count());
+  const ChannelMembers::Count* before = nullptr;
+  Span span;
+  for (const ChannelMembers::Count& count : members_.counts()) {
+    const Dialect dialect = count.audience.dialect;
+    const bool same_dialect = before && before->audience.dialect == dialect;
+    if (!same_dialect) span = log(dialect).append(*batch, first);
+    if (!same_dialect || before->shard != count.shard)
+      outlets_->shards[count.shard]->post(
+          Delivery{channel, dialect, {span, at_, messages, batch->origin(), keys}});
+    before = &count;
+  }
+  published_since_trim_ = true;
+}
+
+FrameKeys ChannelState::keys_of(const PublishBatch& batch) const {
+  auto keys = std::make_shared<std::vector<std::string>>();
+  std::string scratch;
+  for (size_t i = 0; i < batch.count(); ++i) {
+    std::string& key = keys->emplace_back();
+    const JsonValue payload(batch.payload(i));
+    if (!payload.is(JsonKind::kObject)) continue;
+    for (JsonMembers members(payload); members.next();)
+      if (members.key(scratch) == rule_.conflate_key) key = members.value().raw();
+  }
+  return keys;
+}
+
+ChannelLog& ChannelState::log(Dialect dialect) {
+  auto& log = logs_[static_cast<size_t>(dialect)];
+  if (!log) log = std::make_unique<ChannelLog>(dialect, name_, rule_.is_lossy(), outlets_->memory);
+  return *log;
+}
+
+// ---- what was missed ----
+
+void ChannelState::refresh(bool reenter) {
+  const auto channel = channel_.lock();
+  if (!channel || link_ == Link::kDetached) return;
+  if (reenter) {
+    for (const ChannelMembers::Entry& entry : members_.entries())
+      broker().enter(channel, entry.member, [](const Status&) {});
+    for (auto& [connection, joining] : joining_)
+      if (joining.phase == Phase::kRecovering)
+        broker().enter(channel, joining.join.member, [](const Status&) {});
+    if (watching_) broker().watch(channel, true);
+  }
+  broker().refreshed(channel, [weak = channel_](Result<Position> at) {
+    if (const auto c = weak.lock()) tell(*c, Refreshed{std::move(at)});
+  });
+}
+
+void ChannelState::refreshed(const Result<Position>& at) {
+  // Without an answer the link is gone again, and there will be another Refresh.
+  if (!at.ok() || !*at || link_ == Link::kDetached || link_ == Link::kAttaching) return;
+  if (at->epoch == at_.epoch && at->offset <= at_.offset) return;
+  promised_ = *at;
+  mend();
+}
+
+/// Asks the broker's history for what is missing up to `promised_`.
+void ChannelState::mend() {
+  if (promised_.epoch != at_.epoch || !keeps_history()) {
+    std::optional<uint64_t> lost;
+    if (promised_.epoch == at_.epoch) lost = promised_.offset - at_.offset;
+    lose(promised_, lost);
+    return live();
+  }
+  link_ = Link::kMending;
+  load_history();
+}
+
+void ChannelState::load_history() {
+  if (std::exchange(loading_, true)) return;
+  broker().history(project_, name_, channel_.lock(), link_ == Link::kMending ? at_ : Position{},
+                   rule_.history_messages, [weak = channel_](Result<HistoryPage> page) {
+                     if (const auto c = weak.lock())
+                       tell(*c,
+                            HistoryLoaded{std::make_shared<Result<HistoryPage>>(std::move(page))});
+                   });
+}
+
+void ChannelState::history_loaded(Result<HistoryPage>& page) {
+  loading_ = false;
+  if (link_ == Link::kMending) {
+    const bool fits = page.ok() && page->latest.epoch == at_.epoch && !page->messages.empty() &&
+                      page->messages.front().offset <= at_.offset + 1;
+    if (fits) {
+      auto batch = std::make_shared<PublishBatch>();
+      const uint64_t first = page->messages.front().offset;
+      for (const StoredMessage& message : page->messages) batch->add(message.payload);
+      take({at_.epoch, first}, std::move(batch));
+    }
+    // A page that does not reach as far: the rest is neither here nor on its way.
+    if (promised_.epoch == at_.epoch && promised_.offset > at_.offset)
+      lose(promised_, promised_.offset - at_.offset);
+    live();
+  } else if (page.ok()) {
+    fill_history(*page);
+  }
+  if (link_ != Link::kLive) return;
+  loaded_ = true;
+  std::vector<ConnectionId> waiting;
+  for (const auto& [connection, joining] : joining_)
+    if (joining.phase == Phase::kRecovering) waiting.push_back(connection);
+  for (const ConnectionId connection : waiting) complete(connection);
+  loaded_ = page.ok() && page->latest.epoch == at_.epoch;
+}
+
+/// Puts what the broker keeps before what this actor has seen itself.
+void ChannelState::fill_history(const HistoryPage& page) {
+  if (page.latest.epoch != at_.epoch || page.messages.empty()) return;
+  const uint64_t before = history_.empty() ? at_.offset + 1 : history_.first();
+  const uint64_t first = page.messages.front().offset;
+  if (first >= before || page.messages.back().offset + 1 < before) return;
+  auto older = std::make_shared<PublishBatch>();
+  for (const StoredMessage& message : page.messages)
+    if (message.offset < before) older->add(message.payload);
+  history_.add_before(older, first, Clock::now());
+}
+
+/// Goes on with what was held.
+void ChannelState::live() {
+  link_ = Link::kLive;
+  while (!held_.empty() && link_ == Link::kLive) {
+    Arrived next = std::move(held_.front());
+    held_.pop_front();
+    held_bytes_ -= std::min(held_bytes_, next.batch->bytes());
+    const bool known =
+        next.first.epoch == at_.epoch && next.first.offset + next.batch->count() <= at_.offset + 1;
+    if (!known) take(next.first, std::move(next.batch));
+  }
+  if (link_ != Link::kLive) return;
+  held_bytes_ = 0;
+  std::vector<ConnectionId> waiting;
+  for (const auto& [connection, joining] : joining_)
+    if (joining.phase == Phase::kRecovering) waiting.push_back(connection);
+  for (const ConnectionId connection : waiting) complete(connection);
+}
+
+void ChannelState::lose(Position at, std::optional<uint64_t> messages) {
+  at_ = at;
+  history_.clear();
+  loaded_ = outlets_->broker->history_is_local();
+  const auto channel = channel_.lock();
+  if (!channel) return;
+  std::vector<bool> told(outlets_->shards.size());
+  for (const ChannelMembers::Count& count : members_.counts()) {
+    if (told[count.shard]) continue;
+    told[count.shard] = true;
+    outlets_->shards[count.shard]->post(Lost{channel, at_, messages});
+  }
+}
+
+// ---- questions, and the end ----
+
+PresencePage ChannelState::presence(const PresenceQuery& query) const {
+  size_t from = 0;
+  const char* end = query.cursor.data() + query.cursor.size();
+  if (std::from_chars(query.cursor.data(), end, from).ptr != end) from = members_.size();
+  PresencePage page;
+  page.members_json = members_.presence_json(from, query.limit);
+  page.count = members_.size();
+  page.identities = members_.identities();
+  if (from + query.limit < members_.size()) page.next = std::to_string(from + query.limit);
+  return page;
+}
+
+HistoryPage ChannelState::read_history(Position since, size_t limit) {
+  history_.expire(Clock::now());
+  HistoryPage page{at_, {}};
+  uint64_t first = 0;
+  const PublishBatch messages =
+      history_.read(since.epoch == at_.epoch ? since.offset : 0, limit, first);
+  for (size_t i = 0; i < messages.count(); ++i)
+    page.messages.push_back({first + i, std::string(messages.payload(i))});
+  return page;
+}
+
+std::optional<ChannelState::Clock::time_point> ChannelState::take_expiry() {
+  if (expiry_told_ || !loaded_) return std::nullopt;
+  expiry_told_ = history_.next_expiry();
+  return expiry_told_;
+}
+
+std::optional<ChannelState::Clock::time_point> ChannelState::expire(Clock::time_point now) {
+  expiry_told_.reset();
+  history_.expire(now);
+  if (members_.size() > 0 || !joining_.empty()) {
+    unused_since_.reset();
+    return take_expiry();
+  }
+  // Its epoch is kept as long as its messages, so that who missed nothing is told just that.
+  if (!unused_since_) unused_since_ = now;
+  if (history_.empty() && now >= *unused_since_ + rule_.history_ttl) {
+    if (const auto channel = channel_.lock()) outlets_->give_up(channel);
+    return std::nullopt;
+  }
+  expiry_told_ = std::max(history_.next_expiry().value_or(now), *unused_since_ + rule_.history_ttl);
+  return expiry_told_;
+}
+
+void ChannelState::retire() {
+  if (link_ == Link::kDetached) return;
+  link_ = Link::kDetached;
+  if (const auto channel = channel_.lock()) broker().detach(channel);
+}
+
+bool ChannelState::wants_trim() {
+  const bool large = std::any_of(logs_.begin(), logs_.end(),
+                                 [](const auto& log) { return log && log->is_large(); });
+  return large && !std::exchange(trim_armed_, true);
+}
+
+bool ChannelState::trim() {
+  trim_armed_ = std::exchange(published_since_trim_, false);
+  if (!trim_armed_)
+    for (auto& log : logs_)
+      if (log) log->trim();
+  return trim_armed_;
+}
+
+}  // namespace raymesh::realtime

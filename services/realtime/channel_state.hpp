@@ -1,0 +1,125 @@
+// What a channel's actor knows and decides: its members, its place in the channel's order, the
+// messages that it keeps, and the steps by which a connection becomes a member. Without CAF: what
+// comes back later, the broker's answers, comes as a call again. Owned and used by the actor.
+//
+//   join -> attach (the first one) -> enter -> what was missed, if it is wanted -> Joined
+//
+// Order. `at_` is the position of the last message that was handed to the shards. A batch that
+// arrives either follows on it, or is (in part) known already, or shows that something is missing:
+// then what comes is held until the broker's history has been asked, and what cannot be had there
+// is told as Lost. Nothing is ever left out in silence.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "services/realtime/channel_actor.hpp"
+#include "services/realtime/channel_history.hpp"
+#include "services/realtime/channel_log.hpp"
+#include "services/realtime/channel_members.hpp"
+
+namespace raymesh::realtime {
+
+class ChannelState {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// `rule` lives as long as `outlets`.
+  ChannelState(std::weak_ptr<Channel> channel, std::string project, std::string name,
+               const ChannelRule& rule, std::shared_ptr<ChannelOutlets> outlets);
+
+  void join(const Join& join);
+  void leave(const Leave& leave);
+  Published publish(const std::shared_ptr<const PublishBatch>& batch);
+  void arrived(const Arrived& arrived);
+  void member_event(const MemberEvent& event);
+  void refresh(bool reenter);
+  void retire();
+
+  void attached(const Result<Position>& at);
+  void entered(ConnectionId connection, const Status& status);
+  void refreshed(const Result<Position>& at);
+  void history_loaded(Result<HistoryPage>& page);
+
+  PresencePage presence(const PresenceQuery& query) const;
+  HistoryPage read_history(Position since, size_t limit);
+
+  /// Gives itself up when nobody needs it any more. Returns when it wants to be asked again.
+  std::optional<Clock::time_point> expire(Clock::time_point now);
+  /// When the history wants `expire`, unless it was told before.
+  std::optional<Clock::time_point> take_expiry();
+  /// Whether a burst has left memory behind that `trim` should look at later.
+  bool wants_trim();
+  /// True when it wants to be asked again later.
+  bool trim();
+
+ private:
+  enum class Link : uint8_t {
+    kDetached,
+    kAttaching,  // what arrives is held
+    kLive,
+    kMending,  // something is missing: what arrives is held until history has answered
+  };
+  enum class Phase : uint8_t { kWaiting, kEntering, kRecovering };
+  struct Joining {
+    explicit Joining(Join j) : join(std::move(j)) {}
+
+    Join join;
+    Phase phase = Phase::kWaiting;
+    bool gone = false;         // it has left before it was in
+    std::optional<Join> next;  // and has come again since
+  };
+
+  void enter(Joining& joining);
+  void complete(ConnectionId connection);
+  void admit(Joining joining, std::optional<bool> recovered);
+  void fail(const Joining& joining, const Error& error);
+  void live();
+
+  void take(Position first, std::shared_ptr<const PublishBatch> batch);
+  void deliver(const std::shared_ptr<const PublishBatch>& batch, Position first);
+  void mend();
+  void lose(Position at, std::optional<uint64_t> messages);
+  void load_history();
+  void fill_history(const HistoryPage& page);
+
+  ChannelLog& log(Dialect dialect);
+  FrameKeys keys_of(const PublishBatch& batch) const;
+  void watch();
+  Broker& broker() { return *outlets_->broker; }
+  bool keeps_history() const { return rule_.keeps_history(); }
+
+  // Weak: the channel holds its actor. Invariant: alive while there are members, who hold it, and
+  // while the broker has it attached.
+  const std::weak_ptr<Channel> channel_;
+  const std::string project_;
+  const std::string name_;
+  const ChannelRule& rule_;
+  // Before the logs, whose segments count in it.
+  const std::shared_ptr<ChannelOutlets> outlets_;
+
+  Link link_ = Link::kDetached;
+  Position at_;
+  std::deque<Arrived> held_;
+  size_t held_bytes_ = 0;
+  Position promised_;  // while mending: messages up to here should be found
+
+  ChannelMembers members_;
+  std::unordered_map<ConnectionId, Joining, ConnectionIdHash> joining_;
+  bool watching_ = false;
+
+  ChannelHistory history_;
+  bool loading_ = false;  // the broker was asked for its history
+  bool loaded_ = false;   // what is not in history_ now cannot be had
+  std::optional<Clock::time_point> expiry_told_;
+  std::optional<Clock::time_point> unused_since_;
+
+  std::array<std::unique_ptr<ChannelLog>, kDialects> logs_;
+  bool trim_armed_ = false;
+  bool published_since_trim_ = false;
+};
+
+}  // namespace raymesh::realtime

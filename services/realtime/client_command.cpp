@@ -1,0 +1,196 @@
+#include "services/realtime/client_command.hpp"
+
+#include <charconv>
+
+#include "libs/base/json_reader.hpp"
+#include "services/realtime/position.hpp"
+
+namespace raymesh::realtime {
+namespace {
+
+constexpr JsonRules kRules{.max_depth = 512, .lone_surrogates = true};
+constexpr size_t kMaxData = 1'024;
+
+/// The members that commands have, as they were read; each command takes what it knows.
+struct Members {
+  JsonValue type, id, channel, payload, position, presence, data, limit, cursor, token;
+  bool has_id = false, has_channel = false, has_payload = false, has_position = false,
+       has_presence = false, has_data = false, has_limit = false, has_cursor = false,
+       has_token = false;
+};
+
+Members read(JsonValue object) {
+  Members out;
+  std::string scratch;
+  for (JsonMembers members(object); members.next();) {
+    const std::string_view key = members.key(scratch);
+    const JsonValue value = members.value();
+    auto is = [&](std::string_view name, JsonValue& to, bool& has) {
+      if (key != name) return false;
+      to = value;
+      has = !value.is(JsonKind::kNull) || name == "payload";
+      return true;
+    };
+    if (key == "type") {
+      out.type = value;
+      continue;
+    }
+    is("id", out.id, out.has_id) || is("channel", out.channel, out.has_channel) ||
+        is("payload", out.payload, out.has_payload) ||
+        is("position", out.position, out.has_position) ||
+        is("presence", out.presence, out.has_presence) || is("data", out.data, out.has_data) ||
+        is("limit", out.limit, out.has_limit) || is("cursor", out.cursor, out.has_cursor) ||
+        is("token", out.token, out.has_token);
+  }
+  return out;
+}
+
+bool read_number(JsonValue value, uint64_t max, uint64_t& out) {
+  if (!value.is(JsonKind::kNumber)) return false;
+  const std::string_view text = value.raw();
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size() && out <= max;
+}
+
+bool read_text(JsonValue value, std::string& out) {
+  if (!value.is(JsonKind::kString)) return false;
+  std::string scratch;
+  out = value.text(scratch);
+  return true;
+}
+
+bool read_place(JsonValue value, v1::Place& out) {
+  if (!value.is(JsonKind::kObject)) return false;
+  bool has_epoch = false;
+  bool has_offset = false;
+  std::string scratch;
+  for (JsonMembers members(value); members.next();) {
+    const std::string_view key = members.key(scratch);
+    if (key == "epoch") {
+      has_epoch = read_text(members.value(), *out.mutable_epoch());
+    } else if (key == "offset") {
+      uint64_t offset = 0;
+      has_offset = read_number(members.value(), kMaxOffset, offset);
+      out.set_offset(offset);
+    }
+  }
+  return has_epoch && has_offset;
+}
+
+/// What is wrong; empty when nothing is. Members that a command doesn't have are ignored.
+std::string fill(v1::Command& out, const Members& in) {
+  if (in.has_id) {
+    uint64_t id = 0;
+    if (!read_number(in.id, kMaxOffset, id) || id == 0)
+      return "id must be an integer from 1 to 2^53 - 1";
+    out.set_id(id);
+  }
+  std::string type;
+  if (!read_text(in.type, type)) return "type is required: a text";
+  if (type == "ping") return out.mutable_ping(), std::string();
+  if (type == "refresh") {
+    if (!in.has_token || !read_text(in.token, *out.mutable_refresh()->mutable_token()))
+      return "token is required: a text";
+    return {};
+  }
+  std::string channel;
+  auto position = [&in](auto& command) {
+    return !in.has_position || read_place(in.position, *command.mutable_position());
+  };
+  uint64_t limit = 0;
+  if (in.has_limit && (!read_number(in.limit, UINT32_MAX, limit) || limit == 0))
+    return "limit must be an integer from 1 on";
+  const bool has_channel = in.has_channel && read_text(in.channel, channel);
+  constexpr const char* kPosition = "position must be {\"epoch\":<text>,\"offset\":<integer>}";
+  if (type == "subscribe") {
+    v1::Subscribe& c = *out.mutable_subscribe();
+    if (!position(c)) return kPosition;
+    if (in.has_presence && !in.presence.is(JsonKind::kBool))
+      return "presence must be true or false";
+    c.set_presence(in.has_presence && in.presence.is_true());
+    if (in.has_data) c.set_data_json(std::string(in.data.raw()));
+    c.set_channel(channel);
+  } else if (type == "unsubscribe") {
+    out.mutable_unsubscribe()->set_channel(channel);
+  } else if (type == "publish") {
+    v1::Publish& c = *out.mutable_publish();
+    c.set_payload_json(in.has_payload ? std::string(in.payload.raw()) : "null");
+    c.set_channel(channel);
+  } else if (type == "presence") {
+    v1::ReadMembers& c = *out.mutable_presence();
+    c.set_limit(static_cast<uint32_t>(limit));
+    if (in.has_cursor && !read_text(in.cursor, *c.mutable_cursor())) return "cursor must be a text";
+    c.set_channel(channel);
+  } else if (type == "history") {
+    v1::ReadHistory& c = *out.mutable_history();
+    if (!position(c)) return kPosition;
+    c.set_limit(static_cast<uint32_t>(limit));
+    c.set_channel(channel);
+  } else {
+    return "there is no command '" + type.substr(0, 40) + "'";
+  }
+  return has_channel ? std::string() : "channel is required: a text";
+}
+
+/// What both forms have to keep.
+std::string check(const v1::Command& command) {
+  if (command.has_subscribe() && command.subscribe().data_json().size() > kMaxData)
+    return "data has more than 1024 bytes";
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<ParsedCommand>> parse_json_commands(std::string_view text) {
+  const auto root = parse_json(text, kRules);
+  if (!root) return Error(errors::kInvalidJson, "the message is not JSON");
+  std::vector<JsonValue> values;
+  if (root->is(JsonKind::kArray)) {
+    for (JsonMembers members(*root); members.next();) {
+      if (values.size() == kMaxCommands)
+        return Error(errors::kInvalidRequest, "more than 100 commands in one message");
+      values.push_back(members.value());
+    }
+  } else {
+    values.push_back(*root);
+  }
+  std::vector<ParsedCommand> out(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!values[i].is(JsonKind::kObject)) {
+      out[i].problem = "a command is an object";
+      continue;
+    }
+    out[i].problem = fill(out[i].command, read(values[i]));
+    if (out[i].problem.empty()) out[i].problem = check(out[i].command);
+  }
+  return out;
+}
+
+Result<std::vector<ParsedCommand>> parse_proto_commands(std::string_view bytes) {
+  v1::ClientFrame frame;
+  if (!frame.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return Error(errors::kInvalidRequest, "the message is no ClientFrame");
+  if (static_cast<size_t>(frame.commands_size()) > kMaxCommands)
+    return Error(errors::kInvalidRequest, "more than 100 commands in one message");
+  std::vector<ParsedCommand> out(static_cast<size_t>(frame.commands_size()));
+  for (size_t i = 0; i < out.size(); ++i) {
+    v1::Command& command = out[i].command = std::move(*frame.mutable_commands(static_cast<int>(i)));
+    auto require_json = [&](std::string_view what, const std::string& json) {
+      if (!parse_json(json, kRules)) out[i].problem = std::string(what) + " is not one JSON value";
+    };
+    if (command.command_case() == v1::Command::COMMAND_NOT_SET)
+      out[i].problem = "the command is none that is known";
+    if (command.id() > kMaxOffset) out[i].problem = "id must be an integer from 1 to 2^53 - 1";
+    if (command.has_publish()) {
+      if (command.publish().payload_json().empty())
+        command.mutable_publish()->set_payload_json("null");
+      require_json("payload", command.publish().payload_json());
+    }
+    if (command.has_subscribe() && !command.subscribe().data_json().empty())
+      require_json("data", command.subscribe().data_json());
+    if (out[i].problem.empty()) out[i].problem = check(command);
+  }
+  return out;
+}
+
+}  // namespace raymesh::realtime

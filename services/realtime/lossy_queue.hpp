@@ -1,0 +1,56 @@
+// What a slow connection is not sent for now, of channels whose rule lets messages go: how much was
+// dropped, or the latest frame of each key. Exists only while the socket is full. Pure; owned by
+// the connection, used on its shard's thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "services/realtime/position.hpp"
+
+namespace raymesh::realtime {
+
+class Channel;
+
+class LossyQueue {
+ public:
+  struct Gap {
+    const Channel* channel = nullptr;
+    Position last;      // of the last message that was dropped
+    uint64_t lost = 0;  // how many
+  };
+
+  void drop(const Channel& channel, Position at);
+  bool is_dropping(const Channel& channel) const;
+  /// Replaces the frame of the same channel and key, which then comes last.
+  void keep_latest(const Channel& channel, const std::string& key, std::string_view frame);
+  void forget(const Channel& channel);
+
+  std::optional<Gap> take_gap();
+  /// The oldest frame; empty when there is none.
+  std::string take_frame();
+  bool empty() const { return gaps_.empty() && latest_.empty(); }
+  /// Of the frames.
+  size_t bytes() const { return bytes_; }
+
+ private:
+  struct Frame {
+    const Channel* channel;
+    std::string key;
+    std::string bytes;  // empty: replaced by a later one
+  };
+  static std::string name(const Channel& channel, const std::string& key);
+
+  std::vector<Gap> gaps_;
+  std::deque<Frame> frames_;
+  uint64_t taken_ = 0;                                // frames that have left the front
+  std::unordered_map<std::string, uint64_t> latest_;  // name -> taken_ + index in frames_
+  size_t bytes_ = 0;
+};
+
+}  // namespace raymesh::realtime

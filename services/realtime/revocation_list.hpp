@@ -1,0 +1,40 @@
+// What was revoked on this node and still matters, because tokens that it concerns may come yet.
+// Bounded by time: an entry goes when every token that it concerns has expired. Thread-safe; the
+// lock is held for a few lookups per opened connection.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "services/realtime/realtime_token.hpp"
+#include "services/realtime/revocation.hpp"
+
+namespace raymesh::realtime {
+
+class RevocationList {
+ public:
+  void add(const Revocation& revocation, int64_t now);
+  bool is_revoked(const Grant& grant) const;
+  /// The channel was revoked after the token was issued.
+  bool is_channel_revoked(const Grant& grant, std::string_view channel) const;
+  size_t size() const;
+
+ private:
+  struct Times {
+    int64_t issued_by = 0;
+    int64_t keep_until = 0;
+  };
+  using Key = std::pair<Revocation::By, std::string>;  // project, 0, value
+  static Key key(Revocation::By by, std::string_view project, std::string_view value);
+  bool concerns(Revocation::By by, const Grant& grant, std::string_view value) const;
+
+  mutable std::mutex mutex_;
+  std::map<Key, Times> entries_;  // guarded by mutex_
+};
+
+}  // namespace raymesh::realtime
