@@ -28,6 +28,7 @@ NodeConfig node_config(const Config& config) {
   out.limits.max_backlog_bytes = config.max_backlog_bytes;
   out.limits.max_frame_memory = config.max_frame_memory;
   out.limits.max_queued_bytes = config.max_queued_bytes;
+  out.limits.compression = config.compression;
   out.limits.publish_rate = static_cast<double>(config.publish_rate);
   out.limits.handshake_timeout = config.handshake_timeout;
   out.limits.ping_interval = config.ping_interval;
@@ -169,6 +170,8 @@ void Config::declare(config::Options& options) {
              "What may wait between publish and send before publishers have to wait")
       .integer("publish-rate", &publish_rate, 0, 10'000'000,
                "Messages per second from one client (4429); 0: no bound")
+      .boolean("compression", &compression,
+               "Accept permessage-deflate: less traffic, more CPU for messages above 256 bytes")
       .duration("handshake-timeout", &handshake_timeout, milliseconds(100), minutes(5),
                 "From the connection to the open WebSocket")
       .duration("ping-interval", &ping_interval, seconds(1), minutes(30),

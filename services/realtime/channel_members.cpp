@@ -32,7 +32,7 @@ MemberPtr ChannelMembers::remove(ConnectionId connection) {
 
 void ChannelMembers::count(const Entry& entry, int by) {
   const auto order = [](uint32_t shard, Audience a) {
-    return std::make_tuple(a.dialect, shard, a.watches);
+    return std::make_tuple(a.dialect, a.deflated, shard, a.watches);
   };
   const auto shard = static_cast<uint32_t>(entry.member->connection.shard());
   const auto key = order(shard, entry.audience);

@@ -33,7 +33,7 @@ class ChannelMembers {
   size_t size() const { return order_.size(); }
   bool contains(ConnectionId connection) const { return index_.contains(connection); }
   const std::vector<Entry>& entries() const { return order_; }
-  /// By dialect, then shard.
+  /// By dialect, plain before deflated, then by shard.
   const std::vector<Count>& counts() const { return counts_; }
   /// Members that want join and leave events.
   size_t watchers() const { return watchers_; }

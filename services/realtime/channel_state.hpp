@@ -87,6 +87,7 @@ class ChannelState {
   void fill_history(const HistoryPage& page);
 
   ChannelLog& log(Dialect dialect);
+  Span deflate(Dialect dialect, const Span& plain);
   FrameKeys keys_of(const PublishBatch& batch) const;
   void watch();
   Broker& broker() { return *outlets_->broker; }
@@ -118,6 +119,7 @@ class ChannelState {
   std::optional<Clock::time_point> unused_since_;
 
   std::array<std::unique_ptr<ChannelLog>, kDialects> logs_;
+  std::array<std::unique_ptr<ChannelLog>, kDialects> deflated_;
   bool trim_armed_ = false;
   bool published_since_trim_ = false;
 };

@@ -142,8 +142,8 @@ size_t Connection::read_frames(std::span<char> data) {
   size_t used = 0;
   while (used < data.size() && (state_ == State::kOpen || state_ == State::kClosing)) {
     ws::Frame frame;
-    const auto result =
-        ws::parse_client_frame(data.subspan(used), shard_.node().limits.max_message_bytes, frame);
+    const auto result = ws::parse_client_frame(
+        data.subspan(used), shard_.node().limits.max_message_bytes, frame, rsv1_);
     if (result.status == ws::ParseStatus::kNeedMore) {
       wanted_ = result.bytes;
       break;
@@ -195,6 +195,8 @@ void Connection::on_frame(const ws::Frame& frame) {
     case ws::MessageAssembler::Status::kError:
       return close(failure(error));
     case ws::MessageAssembler::Status::kMessage:
+      error = shard_.inflater().open(message, shard_.node().limits.max_message_bytes);
+      if (error != 0) return close(failure(error));
       on_message(message.is_text, message.payload);
       assembler_.release();
   }

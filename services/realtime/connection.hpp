@@ -162,7 +162,9 @@ class Connection final : public net::WheelTimer {
   uint32_t number(const Subscription& s) const {
     return static_cast<uint32_t>(&s - subscriptions_.data());
   }
-  Audience audience(const Subscription& s) const { return {dialect_, s.watches}; }
+  Audience audience(const Subscription& s) const {
+    return {dialect_, s.watches, rsv1_ == net::websocket::Rsv1::kCompressed};
+  }
 
   void run_commands(bool is_text, std::span<char> payload);
   void run(const v1::Command& command);
@@ -191,6 +193,7 @@ class Connection final : public net::WheelTimer {
   const int fd_;
   State state_ = State::kHandshake;
   Dialect dialect_ = Dialect::kDefault;
+  net::websocket::Rsv1 rsv1_ = net::websocket::Rsv1::kReserved;  // kCompressed: permessage-deflate
   bool tls_ready_ = false;
   bool ended_ = false;  // the peer will send nothing more
   bool heard_ = true;   // since the last ping

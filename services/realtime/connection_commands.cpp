@@ -307,7 +307,8 @@ void Connection::refresh_default(const Grant& grant) {
       return close(close::kInternalError);
 }
 
-/// A minute before the token's end, or when a fifth of its life is left; the clock here has seconds.
+/// A minute before the token's end, or when a fifth of its life is left; the clock here has
+/// seconds.
 void Connection::plan_end() {
   const int64_t life = expires_at_ - shard_.unix_now();
   session_->tell_at = expires_at_ - std::clamp<int64_t>(life / 5, 2, 60);

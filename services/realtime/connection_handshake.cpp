@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "libs/crypto/random.hpp"
+#include "libs/net/websocket/deflate_offer.hpp"
 #include "libs/net/websocket/upgrade.hpp"
 #include "services/realtime/connection.hpp"
 #include "services/realtime/event_encoder.hpp"
@@ -110,7 +110,12 @@ void Connection::open_websocket(const ws::UpgradeRequest& request, Grant grant) 
     protocol = kV1Proto;
     dialect_ = Dialect::kProto;
   }
-  accept_ = ws::accept_response(request.key, protocol);
+  ws::DeflateAnswer deflate;
+  if (shard_.node().limits.compression) deflate = ws::answer_deflate(request.extensions);
+  if (deflate.decision == ws::DeflateDecision::kMalformed)
+    return refuse(400, Error(errors::kInvalidRequest, "Sec-WebSocket-Extensions is malformed"));
+  if (deflate.decision == ws::DeflateDecision::kAccepted) rsv1_ = ws::Rsv1::kCompressed;
+  accept_ = ws::accept_response(request.key, protocol, deflate.answer);
   if (dialect_ != Dialect::kDefault) session_ = std::make_unique<Session>();
   admit(std::move(grant));
 }
@@ -161,7 +166,7 @@ void Connection::admit(Grant grant) {
   expires_at_ = grant.expires_at;
   Member member;
   member.connection = id_;
-  member.id = crypto::random_token(12);
+  member.id = shard_.random_name();
   member.identity = grant.identity;
   member.token_id = grant.id;
   member.key_id = grant.key_id;

@@ -21,14 +21,13 @@ inline bool is_stream(Dialect d) {
   return d >= Dialect::kLines;
 }
 
-/// Who gets what: a dialect, and whether join and leave events are wanted, too.
+/// Who gets what: a dialect, whether join and leave events are wanted, too, and whether messages
+/// are compressed (permessage-deflate).
 struct Audience {
   Dialect dialect = Dialect::kDefault;
   bool watches = false;
+  bool deflated = false;
 
-  uint8_t index() const {
-    return static_cast<uint8_t>(static_cast<uint8_t>(dialect) * 2 + watches);
-  }
   bool operator==(const Audience&) const = default;
 };
 

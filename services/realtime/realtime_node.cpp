@@ -1,5 +1,7 @@
 #include "services/realtime/realtime_node.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -100,6 +102,9 @@ Status RealtimeNode::listen() {
   RAYMESH_TRY(auto bound, net::BoundPort::open(config_.listen));
   port_ = bound.port();
   for (net::BoundPort::Socket& socket : bound.sockets()) {
+    // Accepted sockets inherit it.
+    const int one = 1;
+    ::setsockopt(socket.fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (::listen(socket.fd.get(), kBacklog) < 0)
       return Error(errors::kUnavailable,
                    "cannot listen on " + config_.listen + ": " + std::strerror(errno));
@@ -119,8 +124,24 @@ void RealtimeNode::publish(const std::string& project, const std::string& channe
   auto batch = std::make_shared<PublishBatch>();
   batch->add(payload);
   probe_.published(1, payload.size());
-  broker_->publish(project, channel, channels_.find(project, channel), std::move(batch),
-                   std::move(done));
+  ChannelPtr local = channels_.find(project, channel);
+  if (!local || !broker_->history_is_local() || stopping_) {
+    broker_->publish(project, channel, local, std::move(batch), std::move(done));
+    return;
+  }
+  // Its actor runs on a shard then, which sends at once, and no other thread is woken.
+  ShardInbox& inbox = shard_for(*local);
+  inbox.post(Command([local = std::move(local), batch = std::move(batch),
+                      done = std::move(done)](Shard& shard) mutable {
+    shard.node().broker.publish(local->project(), local->name(), local, std::move(batch),
+                                std::move(done));
+  }));
+}
+
+ShardInbox& RealtimeNode::shard_for(const Channel& channel) {
+  auto& shards = outlets_->shards;
+  if (connections() <= config_.limits.one_shard_up_to) return *shards.front();
+  return *shards[std::hash<const Channel*>()(&channel) / alignof(Channel) % shards.size()];
 }
 
 void RealtimeNode::presence(const std::string& project, const std::string& channel,
@@ -165,6 +186,7 @@ void RealtimeNode::close_channel(const ChannelPtr& channel) {
 }
 
 void RealtimeNode::stop(std::chrono::milliseconds grace) {
+  stopping_ = true;
   const auto deadline = std::chrono::steady_clock::now() + grace;
   outlets_->shards[0]->post(Command([](Shard& shard) { shard.stop_accepting(); }));
   const auto wanted = std::chrono::milliseconds(1'000 * connections() / kClosesPerSecond);

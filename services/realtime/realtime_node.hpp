@@ -3,6 +3,7 @@
 // stop from one thread; the rest is thread-safe.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -63,6 +64,7 @@ class RealtimeNode {
                metrics::Registry& metrics);
   std::shared_ptr<Broker> make_broker();
   Status listen();
+  ShardInbox& shard_for(const Channel& channel);
   void close_channel(const ChannelPtr& channel);
   void revoke_here(const Revocation& revocation, UniqueFunction<void(uint64_t closed)> done);
 
@@ -76,6 +78,7 @@ class RealtimeNode {
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<int> listen_fds_;  // until they are a shard's
   int port_ = 0;
+  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace raymesh::realtime

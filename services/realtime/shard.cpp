@@ -1,7 +1,5 @@
 #include "services/realtime/shard.hpp"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -13,6 +11,8 @@
 #include <system_error>
 
 #include "libs/actor/loop_unit.hpp"
+#include "libs/base/encoding.hpp"
+#include "libs/crypto/random.hpp"
 #include "libs/net/websocket/upgrade.hpp"
 #include "libs/telemetry/log.hpp"
 
@@ -23,6 +23,7 @@ constexpr int kMaxEvents = 256;
 constexpr int kMaxAccepts = 64;  // in one turn
 constexpr std::chrono::milliseconds kTick{1'000};
 constexpr int kDrainTurnMs = 20;
+constexpr size_t kPrefetch = 4;  // subscribers ahead: thousands of them are in no cache
 constexpr int kOverloadTurnMs = 1;
 constexpr std::chrono::milliseconds kAcceptPause{100};
 // How many of a node's clients should come back per second, when all do at once.
@@ -71,6 +72,7 @@ void Shard::stop() {
   if (!thread_.joinable()) return;
   inbox_.post(Command([](Shard& shard) { shard.stopping_ = true; }));
   thread_.join();
+  take_inbox();  // calls that came too late are answered, too
 }
 
 void Shard::read_clock() {
@@ -88,6 +90,11 @@ void Shard::run() {
     read_again();
     actors_->run();
     take_inbox();
+    // A call's publish comes as a command that wakes its channel's actor: it leaves in this turn.
+    if (actors_->has_jobs()) {
+      actors_->run();
+      take_inbox();
+    }
     flush_channels();
     if (drain_) drain_some();
     wheel_.advance(now_);
@@ -214,8 +221,6 @@ ShardInbox& Shard::accept_target() const {
 }
 
 void Shard::adopt(int fd) {
-  const int one = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   uint32_t slot;
   if (free_slots_.empty()) {
     slot = static_cast<uint32_t>(slots_.size());
@@ -284,7 +289,9 @@ void Shard::handle(Delivery& delivery) {
   const bool is_event = delivery.what.messages == 0;
   LocalChannel::Group* last = nullptr;
   for (LocalChannel::Group& group : local.groups) {
-    if (group.audience.dialect != delivery.dialect || (is_event && !group.audience.watches))
+    const Audience& audience = group.audience;
+    if (audience.dialect != delivery.dialect || audience.deflated != delivery.deflated ||
+        (is_event && !audience.watches))
       continue;
     if (last) last->pending.push_back(delivery.what);
     last = &group;
@@ -339,6 +346,7 @@ void Shard::flush(const ChannelRule& rule, LocalChannel::Group& group) {
   // From the back, because sending may close a connection, whose place the last one then takes.
   for (size_t i = group.subscribers.size(); i-- > 0;) {
     const auto [connection, subscription] = group.subscribers[i];
+    if (i >= kPrefetch) __builtin_prefetch(group.subscribers[i - kPrefetch].connection);
     Connection& c = *connection;
     if (!c.is_origin && !lossy) [[likely]] {
       c.send(spans_);
@@ -371,6 +379,14 @@ void Shard::close_channel(Channel& channel, const CloseCode& code) {
   for (LocalChannel::Group& group : channel.on(index_).groups)
     for (size_t i = group.subscribers.size(); i-- > 0;)
       group.subscribers[i].connection->close(code);
+}
+
+std::string Shard::random_name() {
+  constexpr size_t kName = 12;
+  if (names_.size() < kName) names_ = crypto::random_bytes(256 * kName);
+  const std::string name = base64url_encode(std::string_view(names_).substr(names_.size() - kName));
+  names_.resize(names_.size() - kName);
+  return name;
 }
 
 std::chrono::milliseconds Shard::return_window() const {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "libs/net/timer_wheel.hpp"
+#include "libs/net/websocket/message_inflater.hpp"
 #include "services/realtime/client_message.hpp"
 #include "services/realtime/connection.hpp"
 #include "services/realtime/node_context.hpp"
@@ -49,6 +50,9 @@ class Shard {
   int64_t unix_now() const { return unix_now_; }
   net::TimerWheel& wheel() { return wheel_; }
   ClientMessageParser& parser() { return parser_; }
+  net::websocket::MessageInflater& inflater() { return inflater_; }
+  /// For a connection in presence: 12 random bytes as text, drawn from the kernel many at a time.
+  std::string random_name();
   /// Where sockets are read to.
   std::span<char> read_buffer() { return {read_buffer_.get(), kReadBuffer}; }
   size_t connections() const { return open_; }
@@ -123,6 +127,8 @@ class Shard {
   int64_t unix_now_ = 0;
   net::TimerWheel wheel_;
   ClientMessageParser parser_;
+  net::websocket::MessageInflater inflater_;
+  std::string names_;  // random bytes that are left
   std::unique_ptr<char[]> read_buffer_;
   std::unique_ptr<actor::LoopUnit> actors_;
   bool stopping_ = false;

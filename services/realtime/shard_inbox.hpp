@@ -24,6 +24,7 @@ class Shard;
 struct Delivery {
   ChannelPtr channel;
   Dialect dialect = Dialect::kDefault;
+  bool deflated = false;
   LocalChannel::Pending what;
 };
 /// The actor has made the connection a member: what it hands over from now on is for it, too. Or
