@@ -128,6 +128,7 @@ Status serve(const DevOptions& options, ServiceConfigs& configs, host::ShutdownS
   RAYMESH_CHECK_OK(folder.set_version());
   RAYMESH_TRY(auto ops, host::OpsServer::start("127.0.0.1:" + std::to_string(options.ops_port),
                                                *registry, services.checks()));
+  ops->set_pages(services.pages());
 
   const std::string host = reachable(options.listen);
   auto at_port = [&host](const char* scheme, int port) {

@@ -83,6 +83,14 @@ std::vector<host::Check> DevServices::checks() {
   return all;
 }
 
+std::vector<host::Page> DevServices::pages() {
+  std::vector<host::Page> all;
+  for (host::App* app : std::initializer_list<host::App*>{
+           gateway_.get(), auth_.get(), storage_.get(), cache_.get(), realtime_.get()})
+    for (host::Page& page : app->pages()) all.push_back(std::move(page));
+  return all;
+}
+
 void DevServices::stop(std::chrono::milliseconds grace) {
   if (std::exchange(stopped_, true)) return;
   if (gateway_) gateway_->stop(grace);

@@ -44,6 +44,7 @@ class DevServices {
   Status start(const ServiceConfigs& configs);
   /// Of all services, named "<service> <dependency>".
   std::vector<host::Check> checks();
+  std::vector<host::Page> pages();
   /// From the outside in.
   void stop(std::chrono::milliseconds grace);
 

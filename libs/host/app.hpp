@@ -59,11 +59,19 @@ struct Check {
   std::function<Status()> ready;
 };
 
+/// Something for operators on the ops port, beside the metrics. Made on the ops thread.
+struct Page {
+  std::string path;  // "/channels"
+  std::function<std::string()> json;
+};
+
 class App {
  public:
   virtual ~App() = default;
   virtual Status start() = 0;
   virtual std::vector<Check> checks() = 0;
+  /// After start(); callable until the app has gone.
+  virtual std::vector<Page> pages() { return {}; }
   /// Readiness is off already: stop accepting, finish what is in flight within `grace`, end. Called
   /// once.
   virtual void stop(std::chrono::milliseconds grace) = 0;
@@ -121,6 +129,7 @@ class OpsServer {
   virtual int port() const = 0;
   /// Replaces the checks, once the app has started.
   virtual void set_checks(std::vector<Check> checks) = 0;
+  virtual void set_pages(std::vector<Page> pages) = 0;
   /// /readyz answers 503 from now on.
   virtual void set_draining() = 0;
 };

@@ -62,7 +62,12 @@ Reply get(std::string_view path, const OpsView& view) {
   if (path == "/healthz") return {"200 OK", kText, "ok\n"};
   if (path == "/readyz") return readiness(view);
   if (path == "/metrics") return {"200 OK", kMetrics, view.registry.render()};
-  return {"404 Not Found", kText, "this port has /metrics, /healthz and /readyz\n"};
+  std::string others;
+  for (const Page& page : view.pages) {
+    if (page.path == path) return {"200 OK", kJson, page.json() + '\n'};
+    others += ", " + page.path;
+  }
+  return {"404 Not Found", kText, "this port has /metrics, /healthz, /readyz" + others + "\n"};
 }
 
 }  // namespace

@@ -14,12 +14,13 @@ namespace raymesh::host {
 struct OpsView {
   metrics::Registry& registry;
   const std::vector<Check>& checks;
+  const std::vector<Page>& pages;
   bool draining = false;
 };
 
 /// `head` is a request's head up to and including the empty line. The answer is a whole HTTP/1.1
-/// response with Connection: close. GET and HEAD of /metrics, /healthz, /readyz; 400, 404 and 405
-/// for the rest.
+/// response with Connection: close. GET and HEAD of /metrics, /healthz, /readyz and the pages; 400,
+/// 404 and 405 for the rest.
 std::string answer_ops_request(std::string_view head, const OpsView& view);
 
 }  // namespace raymesh::host

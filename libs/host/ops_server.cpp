@@ -30,6 +30,7 @@ constexpr std::chrono::seconds kTimeout{10};  // for reading the head, and again
 struct Shared {
   metrics::Registry& registry;
   std::vector<Check> checks;
+  std::vector<Page> pages;
   bool draining = false;
   int connections = 0;
 };
@@ -57,7 +58,7 @@ class Session : public std::enable_shared_from_this<Session> {
     } else if (ec) {
       return close();
     }
-    OpsView view{shared_.registry, shared_.checks, shared_.draining};
+    OpsView view{shared_.registry, shared_.checks, shared_.pages, shared_.draining};
     reply_ = answer_ops_request(std::string_view(head_).substr(0, head_bytes), view);
     arm();
     asio::async_write(socket_, asio::buffer(reply_),
@@ -88,7 +89,7 @@ class Session : public std::enable_shared_from_this<Session> {
 class OpsServerImpl final : public OpsServer {
  public:
   OpsServerImpl(metrics::Registry& registry, std::vector<Check> checks)
-      : shared_{registry, std::move(checks)}, acceptor_(io_), retry_(io_) {}
+      : shared_{registry, std::move(checks), {}}, acceptor_(io_), retry_(io_) {}
 
   ~OpsServerImpl() override {
     io_.stop();
@@ -122,6 +123,9 @@ class OpsServerImpl final : public OpsServer {
 
   void set_checks(std::vector<Check> checks) override {
     on_thread([this, checks = std::move(checks)]() mutable { shared_.checks = std::move(checks); });
+  }
+  void set_pages(std::vector<Page> pages) override {
+    on_thread([this, pages = std::move(pages)]() mutable { shared_.pages = std::move(pages); });
   }
   void set_draining() override {
     on_thread([this] { shared_.draining = true; });

@@ -45,6 +45,7 @@ int serve(const Program& program, const CommonConfig& common, ShutdownSignal& sh
     return kExitFailed;
   }
   if (ops) ops->set_checks(app->checks());
+  if (ops) ops->set_pages(app->pages());
   log::info("started", {{"version", version()}, {"ops_port", ops ? ops->port() : 0}});
 
   int signal = shutdown.wait();

@@ -14,6 +14,8 @@ namespace {
 
 // What is kept of the grace period for the gRPC server's own stop.
 constexpr std::chrono::milliseconds kServerGrace{2'000};
+// On the ops port's page.
+constexpr size_t kHotChannels = 100;
 
 NodeConfig node_config(const Config& config) {
   NodeConfig out;
@@ -28,6 +30,7 @@ NodeConfig node_config(const Config& config) {
   out.limits.max_backlog_bytes = config.max_backlog_bytes;
   out.limits.max_frame_memory = config.max_frame_memory;
   out.limits.max_queued_bytes = config.max_queued_bytes;
+  out.limits.accept_rate = static_cast<double>(config.accept_rate);
   out.limits.compression = config.compression;
   out.limits.publish_rate = static_cast<double>(config.publish_rate);
   out.limits.handshake_timeout = config.handshake_timeout;
@@ -84,6 +87,10 @@ class RealtimeApp final : public App {
         {"broker", [this] {
            return node_ ? node_->broker_ready() : Error(errors::kUnavailable, "not connected yet");
          }}};
+  }
+
+  std::vector<host::Page> pages() override {
+    return {{"/channels", [this] { return node_->hot_channels_json(kHotChannels); }}};
   }
 
   // Sockets first: their clients need the time to come back elsewhere. Calls go on meanwhile.
@@ -170,6 +177,8 @@ void Config::declare(config::Options& options) {
              "What may wait between publish and send before publishers have to wait")
       .integer("publish-rate", &publish_rate, 0, 10'000'000,
                "Messages per second from one client (4429); 0: no bound")
+      .integer("accept-rate", &accept_rate, 0, 10'000'000,
+               "New connections per second; the others wait in the kernel; 0: no bound")
       .boolean("compression", &compression,
                "Accept permessage-deflate: less traffic, more CPU for messages above 256 bytes")
       .duration("handshake-timeout", &handshake_timeout, milliseconds(100), minutes(5),

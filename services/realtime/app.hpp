@@ -32,6 +32,7 @@ struct Config {
   uint64_t max_frame_memory = 256 << 20;
   uint64_t max_queued_bytes = 64 << 20;
   int64_t publish_rate = 10'000;
+  int64_t accept_rate = 20'000;
   bool compression = false;
   std::chrono::milliseconds handshake_timeout{10'000};
   std::chrono::milliseconds ping_interval{30'000};

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <caf/actor.hpp>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -72,6 +73,14 @@ class Channel {
   const ChannelRule& rule() const { return rule_; }
   LocalChannel& on(size_t shard) { return local_[shard]; }
   const caf::actor& actor() const { return actor_; }
+  /// Since it was made, for operators; its actor alone adds.
+  struct Totals {
+    std::atomic<uint64_t> messages{0};
+    std::atomic<uint64_t> deliveries{0};
+    std::atomic<uint64_t> bytes{0};  // of payloads, once for each message
+    std::atomic<uint64_t> members{0};
+  };
+  Totals totals;
   /// Somebody on this node wants join and leave events; kept by the broker, for the broker.
   std::atomic<bool> watched{false};
 
@@ -82,7 +91,10 @@ class Channel {
   const ChannelRule& rule_;
   std::vector<LocalChannel> local_;
   caf::actor actor_;
-  size_t pins_ = 0;  // guarded by the registry
+  // Guarded by the registry.
+  size_t pins_ = 0;
+  uint64_t seen_messages_ = 0, seen_deliveries_ = 0, seen_bytes_ = 0;
+  std::chrono::steady_clock::time_point seen_at_ = std::chrono::steady_clock::now();
 };
 using ChannelPtr = std::shared_ptr<Channel>;
 

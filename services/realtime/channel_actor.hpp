@@ -31,6 +31,8 @@
 
 namespace raymesh::realtime {
 
+class Probe;
+
 /// Makes a connection a member; its shard gets Joined before anything that it is to receive.
 struct Join {
   MemberPtr member;
@@ -115,6 +117,7 @@ struct ChannelOutlets {
 
   ChannelRules rules;
   std::shared_ptr<Broker> broker;
+  std::shared_ptr<Probe> probe;  // nullptr: nobody counts
   /// Retires a channel whose history has expired, if nobody has it pinned.
   void give_up(const ChannelPtr& channel) {
     const std::lock_guard lock(mutex_);

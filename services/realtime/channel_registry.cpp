@@ -1,5 +1,9 @@
 #include "services/realtime/channel_registry.hpp"
 
+#include <algorithm>
+#include <vector>
+
+#include "libs/base/json_writer.hpp"
 #include "libs/telemetry/log.hpp"
 #include "services/realtime/channel_actor.hpp"
 
@@ -86,6 +90,55 @@ ChannelPtr ChannelRegistry::find(const std::string& project, const std::string& 
 size_t ChannelRegistry::size() const {
   const std::lock_guard lock(mutex_);
   return channels_.size();
+}
+
+std::string ChannelRegistry::hot_json(size_t most) {
+  struct Hot {
+    ChannelPtr channel;
+    double messages, deliveries, bytes;
+  };
+  std::vector<Hot> all;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    all.reserve(channels_.size());
+    for (auto& [name, channel] : channels_) {
+      Channel& c = *channel;
+      const double seconds =
+          std::max(std::chrono::duration<double>(now - c.seen_at_).count(), 1e-3);
+      c.seen_at_ = now;
+      auto rate = [seconds](const std::atomic<uint64_t>& total, uint64_t& seen) {
+        const uint64_t before = std::exchange(seen, total.load(std::memory_order_relaxed));
+        return static_cast<double>(seen - before) / seconds;
+      };
+      all.push_back({channel, rate(c.totals.messages, c.seen_messages_),
+                     rate(c.totals.deliveries, c.seen_deliveries_),
+                     rate(c.totals.bytes, c.seen_bytes_)});
+    }
+  }
+  const size_t shown = std::min(most, all.size());
+  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(shown), all.end(),
+                    [](const Hot& a, const Hot& b) {
+                      return a.deliveries + a.messages > b.deliveries + b.messages;
+                    });
+  std::string out;
+  json::Object page(out);
+  json::append_uint(page.key("total"), all.size());
+  std::string& list = page.key("channels") += '[';
+  for (size_t i = 0; i < shown; ++i) {
+    if (i > 0) list += ',';
+    json::Object entry(list);
+    entry.string("project", all[i].channel->project());
+    entry.string("channel", all[i].channel->name());
+    json::append_uint(entry.key("subscribers"), all[i].channel->totals.members.load());
+    json::append_double(entry.key("messages_per_s"), all[i].messages);
+    json::append_double(entry.key("deliveries_per_s"), all[i].deliveries);
+    json::append_double(entry.key("bytes_per_s"), all[i].bytes);
+    entry.end();
+  }
+  list += ']';
+  page.end();
+  return out;
 }
 
 void ChannelRegistry::failed(const std::weak_ptr<Channel>& weak) {

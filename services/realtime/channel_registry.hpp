@@ -42,6 +42,11 @@ class ChannelRegistry {
   /// The channel, if it is in use.
   ChannelPtr find(const std::string& project, const std::string& name) const;
   size_t size() const;
+  /// The `most` channels that send most, as JSON, with what they have done per second since they
+  /// were last asked for:
+  /// {"total":n,"channels":[{"project","channel","subscribers","messages_per_s",
+  /// "deliveries_per_s","bytes_per_s"}]}.
+  std::string hot_json(size_t most);
 
  private:
   static std::string key(const std::string& project, const std::string& name);

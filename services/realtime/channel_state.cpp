@@ -6,6 +6,7 @@
 #include "libs/base/json_reader.hpp"
 #include "libs/net/websocket/message_deflater.hpp"
 #include "services/realtime/event_encoder.hpp"
+#include "services/realtime/probe.hpp"
 
 namespace raymesh::realtime {
 namespace {
@@ -142,6 +143,8 @@ void ChannelState::admit(Joining joining, std::optional<bool> recovered) {
       joined.missed = log(join.audience.dialect).append(missed, {at_.epoch, first});
   }
   members_.add(join.member, join.audience);
+  joined.channel->totals.members.store(members_.size(), std::memory_order_relaxed);
+  if (outlets_->probe) outlets_->probe->joined(recovered);
   watch();
   outlets_->shards[connection.shard()]->post(std::move(joined));
 }
@@ -177,8 +180,11 @@ void ChannelState::leave(const Leave& leave) {
   }
   const MemberPtr member = members_.remove(leave.connection);
   if (!member) return;
-  const auto channel = channel_.lock();
-  if (channel) broker().leave(channel, member, leave.handover);
+  if (outlets_->probe) outlets_->probe->left();
+  if (const auto channel = channel_.lock()) {
+    channel->totals.members.store(members_.size(), std::memory_order_relaxed);
+    broker().leave(channel, member, leave.handover);
+  }
   watch();
 }
 
@@ -278,6 +284,12 @@ void ChannelState::deliver(const std::shared_ptr<const PublishBatch>& batch, Pos
     before = &count;
   }
   published_since_trim_ = true;
+  const auto add = [](std::atomic<uint64_t>& total, uint64_t n) {
+    total.store(total.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  };
+  add(channel->totals.messages, messages);
+  add(channel->totals.deliveries, messages * members_.receivers(batch->origin()));
+  add(channel->totals.bytes, batch->bytes());
 }
 
 FrameKeys ChannelState::keys_of(const PublishBatch& batch) const {
@@ -421,6 +433,7 @@ void ChannelState::live() {
 void ChannelState::lose(Position at, std::optional<uint64_t> messages) {
   at_ = at;
   history_.clear();
+  if (outlets_->probe) outlets_->probe->lost();
   loaded_ = outlets_->broker->history_is_local();
   const auto channel = channel_.lock();
   if (!channel) return;

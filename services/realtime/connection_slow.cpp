@@ -24,6 +24,7 @@ void Connection::send_lossy(uint32_t subscription, const ChannelRule& rule,
   }
   if (!backlog_) backlog_ = std::make_unique<Backlog>();
   if (!lossy_) lossy_ = std::make_unique<LossyQueue>();
+  const bool was_conflating = lossy_->bytes() > 0;
   const size_t limit = shard_.node().limits.max_backlog_bytes;
   // A TLS stream may have promised a part of what it did not take (FdStream::write).
   const size_t committed = sent + (stream_.is_tls() ? net::FdStream::kRecord : 0);
@@ -52,6 +53,8 @@ void Connection::send_lossy(uint32_t subscription, const ChannelRule& rule,
   }
   shard_.node().probe.dropped(dropped);
   if (stream_.is_tls()) flush_backlog();
+  if (rule.slow == SlowPolicy::kConflate && !was_conflating && lossy_ && lossy_->bytes() > 0)
+    shard_.node().probe.slow(Probe::Slow::kConflate);
   if (lossy_ && lossy_->bytes() > limit) return close(close::kTooSlow);
   check_backlog();
 }
@@ -60,6 +63,7 @@ void Connection::send_lossy(uint32_t subscription, const ChannelRule& rule,
 void Connection::catch_up() {
   while (lossy_ && !backlog_ && state_ == State::kOpen) {
     if (const auto gap = lossy_->take_gap()) {
+      shard_.node().probe.slow(Probe::Slow::kDrop);
       v1::Event event;
       v1::Gap& out = *event.mutable_gap();
       out.set_channel(gap->channel->name());

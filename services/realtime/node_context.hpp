@@ -33,6 +33,7 @@ struct NodeLimits {
   size_t max_frame_memory = 256u << 20;  // above it, backlogs over kFairBacklog are closed
   size_t max_queued_bytes = 64u << 20;   // above it, nobody may publish
   size_t max_head_bytes = 16u << 10;
+  double accept_rate = 20'000;   // new connections per second; 0: no bound
   bool compression = false;      // permessage-deflate for clients that offer it
   double publish_rate = 10'000;  // messages per second and connection; 0: no bound
   std::chrono::milliseconds handshake_timeout{10'000};

@@ -19,6 +19,26 @@ Probe::Probe(metrics::Registry& r)
                            "Messages handed to sockets, once per subscriber")),
       delivered_bytes_(
           r.counter("raymesh_realtime_delivered_bytes_total", "Bytes handed to sockets")),
+      fanout_seconds_(r.histogram("raymesh_realtime_fanout_seconds",
+                                  "Sending what has come of a channel to a shard's subscribers",
+                                  metrics::latency_buckets())),
+      broker_lag_seconds_(r.histogram("raymesh_realtime_broker_lag_seconds",
+                                      "From a publish here to its way back from the broker",
+                                      metrics::latency_buckets())),
+      subscriptions_(
+          r.gauge("raymesh_realtime_subscriptions", "Subscriptions of open connections")),
+      recovered_(
+          r.counter("raymesh_realtime_recoveries_total",
+                    "Subscriptions with a position, by whether all that was missed was given",
+                    {{"outcome", "recovered"}})),
+      not_recovered_(
+          r.counter("raymesh_realtime_recoveries_total", "", {{"outcome", "not_recovered"}})),
+      lost_messages_(r.counter("raymesh_realtime_gaps_total",
+                               "Channels that missed messages of the broker for good")),
+      slow_{&r.counter("raymesh_realtime_slow_total", "Slow connections, by what became of them",
+                       {{"policy", "disconnect"}}),
+            &r.counter("raymesh_realtime_slow_total", "", {{"policy", "drop"}}),
+            &r.counter("raymesh_realtime_slow_total", "", {{"policy", "conflate"}})},
       dropped_(r.counter("raymesh_realtime_dropped_total",
                          "Messages left out for slow subscribers of channels with slow=drop")),
       pings_(r.counter("raymesh_realtime_pings_total", "Pings sent")),
@@ -35,6 +55,9 @@ void Probe::watch(metrics::Registry& r, Sources sources) {
                    std::move(sources.connections));
   r.gauge_function("raymesh_realtime_channels", "Channels with subscribers", {},
                    std::move(sources.channels));
+  r.gauge_function("raymesh_realtime_drain_left",
+                   "Connections that a stopping node has still to close; 0 while it serves", {},
+                   std::move(sources.drain_left));
   r.gauge_function("raymesh_realtime_queued_bytes", "Bytes that shards have not begun to send", {},
                    std::move(sources.queued_bytes));
   r.gauge_function("raymesh_realtime_frame_memory_bytes",
@@ -43,6 +66,7 @@ void Probe::watch(metrics::Registry& r, Sources sources) {
 }
 
 void Probe::connection_closed(const CloseCode& code) {
+  if (code.code == close::kTooSlow.code) slow(Slow::kDisconnect);
   if (const auto it = closed_.find(code.code); it != closed_.end()) it->second->add();
 }
 

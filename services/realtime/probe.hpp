@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "libs/telemetry/metrics.hpp"
 #include "services/realtime/close_codes.hpp"
@@ -19,6 +20,7 @@ class Probe {
     std::function<double()> channels;
     std::function<double()> queued_bytes;
     std::function<double()> frame_memory_bytes;
+    std::function<double()> drain_left;
   };
 
   explicit Probe(metrics::Registry& registry);
@@ -35,10 +37,25 @@ class Probe {
   }
   void publish_refused() { publish_refused_.add(); }
   void message_ignored() { ignored_.add(); }
-  void flushed(size_t deliveries, size_t bytes) {
+  /// One channel's messages to one shard's subscribers of one form.
+  void flushed(size_t deliveries, size_t bytes, double seconds) {
     delivered_.add(static_cast<double>(deliveries));
     delivered_bytes_.add(static_cast<double>(bytes));
+    fanout_seconds_.observe(seconds);
   }
+  /// A subscription began; `recovered` as its client was told.
+  void joined(std::optional<bool> recovered) {
+    subscriptions_.add(1);
+    if (recovered) (*recovered ? recovered_ : not_recovered_).add();
+  }
+  void left() { subscriptions_.add(-1); }
+  /// A channel here has missed messages that it could not get back.
+  void lost() { lost_messages_.add(); }
+  /// From a publish on this node to its way back from the broker.
+  void broker_lag(double seconds) { broker_lag_seconds_.observe(seconds); }
+  enum class Slow : uint8_t { kDisconnect, kDrop, kConflate };
+  /// What became of a slow connection: closed, told of a gap, or given the latest of each key.
+  void slow(Slow policy) { slow_[static_cast<size_t>(policy)]->add(); }
   /// Left out for slow subscribers, by the channel's rule.
   void dropped(size_t messages) {
     if (messages > 0) dropped_.add(static_cast<double>(messages));
@@ -56,6 +73,13 @@ class Probe {
   metrics::Counter& ignored_;
   metrics::Counter& delivered_;
   metrics::Counter& delivered_bytes_;
+  metrics::Histogram& fanout_seconds_;
+  metrics::Histogram& broker_lag_seconds_;
+  metrics::Gauge& subscriptions_;
+  metrics::Counter& recovered_;
+  metrics::Counter& not_recovered_;
+  metrics::Counter& lost_messages_;
+  metrics::Counter* slow_[3];
   metrics::Counter& dropped_;
   metrics::Counter& pings_;
   metrics::Counter& minted_;

@@ -46,7 +46,7 @@ std::shared_ptr<Broker> RealtimeNode::make_broker() {
 RealtimeNode::RealtimeNode(NodeConfig config, const RealtimeTokens& tokens,
                            caf::actor_system& actors, metrics::Registry& metrics)
     : config_(std::move(config)),
-      probe_(metrics),
+      probe_(std::make_shared<Probe>(metrics)),
       outlets_(std::make_shared<ChannelOutlets>(shard_count(config_.threads))),
       broker_(make_broker()),
       channels_(actors, outlets_, config_.limits.max_channels,
@@ -57,15 +57,17 @@ RealtimeNode::RealtimeNode(NodeConfig config, const RealtimeTokens& tokens,
                .outlets = outlets_,
                .broker = *broker_,
                .revoked = revoked_,
-               .probe = probe_,
+               .probe = *probe_,
                .tls = config_.tls.get(),
                .actors = actors} {
-  probe_.watch(
+  probe_->watch(
       metrics,
       {.connections = [this] { return static_cast<double>(connections()); },
        .channels = [this] { return static_cast<double>(channels()); },
        .queued_bytes = [this] { return static_cast<double>(context_.queued_bytes()); },
-       .frame_memory_bytes = [this] { return static_cast<double>(outlets_->memory.bytes()); }});
+       .frame_memory_bytes = [this] { return static_cast<double>(outlets_->memory.bytes()); },
+       .drain_left = [this] { return stopping_ ? static_cast<double>(connections()) : 0.0; }});
+  outlets_->probe = probe_;
 }
 
 Result<std::unique_ptr<RealtimeNode>> RealtimeNode::start(NodeConfig config,
@@ -116,14 +118,14 @@ Status RealtimeNode::listen() {
 void RealtimeNode::publish(const std::string& project, const std::string& channel,
                            std::string_view payload, Answer<Published> done) {
   if (context_.overloaded()) {
-    probe_.publish_refused();
+    probe_->publish_refused();
     done(Error(errors::kOverloaded, "too much is waiting to be sent to subscribers; try again",
                std::chrono::milliseconds(100)));
     return;
   }
   auto batch = std::make_shared<PublishBatch>();
   batch->add(payload);
-  probe_.published(1, payload.size());
+  probe_->published(1, payload.size());
   ChannelPtr local = channels_.find(project, channel);
   if (!local || !broker_->history_is_local() || stopping_) {
     broker_->publish(project, channel, local, std::move(batch), std::move(done));

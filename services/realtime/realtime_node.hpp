@@ -37,7 +37,7 @@ class RealtimeNode {
   ~RealtimeNode();
 
   int port() const { return port_; }
-  Probe& probe() { return probe_; }
+  Probe& probe() { return *probe_; }
   const NodeLimits& limits() const { return config_.limits; }
   size_t connections() const { return context_.connections.load(std::memory_order_relaxed); }
   size_t channels() const { return channels_.size(); }
@@ -50,6 +50,8 @@ class RealtimeNode {
   void history(const std::string& project, const std::string& channel, Position since, size_t limit,
                Answer<HistoryPage> done);
   void revoke(Revocation revocation, Answer<RevokeReport> done);
+  /// For operators; see ChannelRegistry.
+  std::string hot_channels_json(size_t most) { return channels_.hot_json(most); }
   Status broker_ready() const { return broker_->ready(); }
 
   /// Open sockets of each shard.
@@ -69,7 +71,7 @@ class RealtimeNode {
   void revoke_here(const Revocation& revocation, UniqueFunction<void(uint64_t closed)> done);
 
   NodeConfig config_;
-  Probe probe_;
+  std::shared_ptr<Probe> probe_;
   std::shared_ptr<ChannelOutlets> outlets_;
   RevocationList revoked_;
   std::shared_ptr<Broker> broker_;

@@ -25,7 +25,7 @@ constexpr std::chrono::milliseconds kTick{1'000};
 constexpr int kDrainTurnMs = 20;
 constexpr size_t kPrefetch = 4;  // subscribers ahead: thousands of them are in no cache
 constexpr int kOverloadTurnMs = 1;
-constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr std::chrono::milliseconds kAcceptPause{50};
 // How many of a node's clients should come back per second, when all do at once.
 constexpr uint64_t kReturnsPerSecond = 2'000;
 // For coming back, beyond the time that a client was asked to wait.
@@ -190,9 +190,12 @@ void Shard::accept_ready() {
   }
 }
 
-// False when there is no descriptor or memory for another connection.
+// False when there is no descriptor or memory for another connection, or they come too fast.
 bool Shard::accept_some(int listen_fd) {
+  const double rate = node_.limits.accept_rate;
   for (int i = 0; i < kMaxAccepts; ++i) {
+    // A storm of returning clients must leave time for those that are here.
+    if (!accept_bucket_.take(rate, rate, now_)) return false;
     const int fd = ::accept4(listen_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
     if (node_.connections.fetch_add(1) >= node_.limits.max_connections) {
@@ -327,6 +330,7 @@ void Shard::flush(Channel& channel) {
 }
 
 void Shard::flush(const ChannelRule& rule, LocalChannel::Group& group) {
+  const auto began = Clock::now();
   size_t bytes = 0;
   size_t messages = 0;
   for (const LocalChannel::Pending& pending : group.pending) {
@@ -365,7 +369,8 @@ void Shard::flush(const ChannelRule& rule, LocalChannel::Group& group) {
     }
   }
   for (const LocalChannel::Pending& pending : group.pending) set_origin(pending.origin, false);
-  node_.probe.flushed(deliveries + to_all * messages, bytes * to_all);
+  node_.probe.flushed(deliveries + to_all * messages, bytes * to_all,
+                      std::chrono::duration<double>(Clock::now() - began).count());
   spans_.clear();
   group.pending.clear();
 }

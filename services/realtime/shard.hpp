@@ -151,6 +151,7 @@ class Shard {
 
   std::vector<int> listen_fds_;
   Clock::time_point accept_again_{};
+  RateBucket accept_bucket_;
   std::vector<ShardInbox*> accept_targets_;  // this shard's own first
 
   struct Drain {

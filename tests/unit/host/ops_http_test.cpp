@@ -14,10 +14,12 @@ using testing::StartsWith;
 class OpsHttpTest : public testing::Test {
  protected:
   std::string ask(const std::string& line, bool draining = false) {
-    return answer_ops_request(line + "\r\nHost: x\r\n\r\n", {*registry_, checks_, draining});
+    return answer_ops_request(line + "\r\nHost: x\r\n\r\n",
+                              {*registry_, checks_, pages_, draining});
   }
   std::shared_ptr<metrics::Registry> registry_ = metrics::Registry::create();
   std::vector<Check> checks_;
+  std::vector<Page> pages_;
 };
 
 TEST_F(OpsHttpTest, HealthIsAPlainOk) {
@@ -51,6 +53,14 @@ TEST_F(OpsHttpTest, MetricsHaveThePrometheusType) {
       AllOf(HasSubstr("Content-Type: text/plain; version=0.0.4"), HasSubstr("raymesh_build_info")));
 }
 
+TEST_F(OpsHttpTest, AnAppsPagesAreJson) {
+  pages_ = {{"/channels", [] { return std::string("[1]"); }}};
+  EXPECT_THAT(ask("GET /channels?x HTTP/1.1"),
+              AllOf(StartsWith("HTTP/1.1 200 "), HasSubstr("application/json"), EndsWith("[1]\n")));
+  EXPECT_THAT(ask("GET /other HTTP/1.1"),
+              AllOf(StartsWith("HTTP/1.1 404 "), HasSubstr("/channels")));
+}
+
 TEST_F(OpsHttpTest, HeadHasTheLengthWithoutTheBody) {
   EXPECT_THAT(ask("HEAD /healthz HTTP/1.1"),
               AllOf(HasSubstr("Content-Length: 3\r\n"), EndsWith("\r\n\r\n")));
@@ -65,7 +75,7 @@ TEST_F(OpsHttpTest, OtherPathsMethodsAndNoiseAreRefused) {
     EXPECT_THAT(ask(noise),
                 testing::AnyOf(StartsWith("HTTP/1.1 400 "), StartsWith("HTTP/1.1 405 ")))
         << noise;
-  EXPECT_THAT(answer_ops_request("", {*registry_, checks_}), StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(answer_ops_request("", {*registry_, checks_, pages_}), StartsWith("HTTP/1.1 400 "));
 }
 
 }  // namespace

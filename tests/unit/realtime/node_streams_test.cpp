@@ -155,6 +155,27 @@ TEST_F(StreamTest, AnIdentityAndAProjectHaveSoManyConnections) {
   WsClient a = connect({"c"}, "ada");
 }
 
+TEST_F(StreamTest, ShowsOperatorsTheHotChannels) {
+  start();
+  WsClient a = connect({"cold", "hot"});
+  for (int i = 0; i < 3; ++i) publish("hot", "1");
+  const std::string page = node_->hot_channels_json(1);
+  EXPECT_TRUE(page.starts_with(
+      R"({"total":2,"channels":[{"project":"p1","channel":"hot","subscribers":1,"messages_per_s":)"))
+      << page;
+  EXPECT_EQ(metric("raymesh_realtime_subscriptions"), 2);
+}
+
+TEST_F(StreamTest, TakesNewConnectionsAtItsOwnPace) {
+  config_.limits.accept_rate = 20;
+  start();
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<WsClient> clients;
+  for (int i = 0; i < 30; ++i) clients.push_back(connect({"c"}));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(400));
+  EXPECT_EQ(publish("c", "1"), 30u);
+}
+
 TEST_F(StreamTest, ASlowReaderOfALossyChannelIsToldWhatItMissed) {
   rules({"c slow=drop"});
   config_.limits.max_backlog_bytes = 64 << 10;

@@ -453,7 +453,8 @@ TEST_F(NodeTest, HasTheseMetricsAndNoOthers) {
   std::vector<std::string> own;
   for (const std::string& name : registry_->names())
     if (name.starts_with("raymesh_realtime_")) own.push_back(name);
-  const std::vector<std::string> golden = {"raymesh_realtime_channels",
+  const std::vector<std::string> golden = {"raymesh_realtime_broker_lag_seconds",
+                                           "raymesh_realtime_channels",
                                            "raymesh_realtime_connections",
                                            "raymesh_realtime_connections_closed_total",
                                            "raymesh_realtime_connections_lost_total",
@@ -461,14 +462,20 @@ TEST_F(NodeTest, HasTheseMetricsAndNoOthers) {
                                            "raymesh_realtime_connections_refused_total",
                                            "raymesh_realtime_delivered_bytes_total",
                                            "raymesh_realtime_delivered_total",
+                                           "raymesh_realtime_drain_left",
                                            "raymesh_realtime_dropped_total",
+                                           "raymesh_realtime_fanout_seconds",
                                            "raymesh_realtime_frame_memory_bytes",
+                                           "raymesh_realtime_gaps_total",
                                            "raymesh_realtime_messages_ignored_total",
                                            "raymesh_realtime_pings_total",
                                            "raymesh_realtime_publish_refused_total",
                                            "raymesh_realtime_published_bytes_total",
                                            "raymesh_realtime_published_total",
                                            "raymesh_realtime_queued_bytes",
+                                           "raymesh_realtime_recoveries_total",
+                                           "raymesh_realtime_slow_total",
+                                           "raymesh_realtime_subscriptions",
                                            "raymesh_realtime_tokens_minted_total"};
   EXPECT_EQ(own, golden);
 }
