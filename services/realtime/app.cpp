@@ -8,6 +8,7 @@
 #include "libs/telemetry/log.hpp"
 #include "services/realtime/realtime_node.hpp"
 #include "services/realtime/realtime_service.hpp"
+#include "services/realtime/redis_broker.hpp"
 
 namespace raymesh::realtime {
 namespace {
@@ -65,6 +66,7 @@ class RealtimeApp final : public App {
     if (!config_.tls_cert.empty()) {
       RAYMESH_TRY(node.tls, net::TlsContext::load(config_.tls_cert, config_.tls_key));
     }
+    RAYMESH_CHECK_OK(choose_broker(node));
     RAYMESH_TRY(node_, RealtimeNode::start(std::move(node), *tokens_, env_.actors, env_.metrics));
 
     rpc::ServerConfig server;
@@ -108,6 +110,23 @@ class RealtimeApp final : public App {
   int public_port() const override { return node_->port(); }
 
  private:
+  Status choose_broker(NodeConfig& node) {
+    if (config_.broker == "memory") return ok_status();
+    if (config_.broker != "redis")
+      return Error(errors::kInvalidValue,
+                   "realtime: broker is memory or redis, not '" + config_.broker + "'");
+    RedisBrokerConfig redis;
+    redis.urls = config_.state_urls;
+    redis.password = config_.state_password;
+    redis.presence_timeout = config_.presence_timeout;
+    if (const Status good = redis.check(); !good.ok())
+      return Error(errors::kInvalidValue, "realtime: state-url: " + good.error().message);
+    node.make_broker = [redis, &actors = env_.actors](BrokerNode of) {
+      return std::make_shared<RedisBroker>(redis, actors, std::move(of));
+    };
+    return ok_status();
+  }
+
   std::string url() const {
     if (!config_.public_url.empty()) return config_.public_url;
     // The address itself where there is one: "localhost" may mean ::1 to a client, which not every
@@ -149,6 +168,14 @@ void Config::declare(config::Options& options) {
                    "(docs/security/tokens.md)")
       .text("tls-cert", &tls_cert, "PEM file: certificate chain of the public port")
       .text("tls-key", &tls_key, "PEM file: its key; both are read again when they change")
+      .text("broker", &broker,
+            "What connects the realtime nodes: memory (there is only this one) or redis")
+      .list("state-url", &state_urls,
+            "Redis primaries of the redis broker: redis://host:port, unix:/path or host:port; all "
+            "nodes have the same; they must not evict (noeviction)")
+      .secret("state-password", &state_password, "Password of those --state-url that name none")
+      .duration("presence-timeout", &presence_timeout, seconds(3), minutes(5),
+                "Within this time the members of a node that died are gone (redis broker)")
       .integer("threads", &threads, 0, 256, "I/O shards; 0: one per core")
       .integer("max-connections", &max_connections, 1, 10'000'000, "WebSockets of this node")
       .integer("max-channels", &max_channels, 1, 10'000'000,

@@ -18,7 +18,11 @@ struct Config {
   std::string public_url;                        // empty: made from public_listen
   std::vector<std::string> token_keys;           // "kid:secret", the first one signs; secrets
   std::string tls_cert, tls_key;                 // of the public port; empty: plain
-  int64_t threads = 0;                           // 0: one per core
+  std::string broker = "memory";                 // or "redis"
+  std::vector<std::string> state_urls = {"127.0.0.1:6380"};
+  std::string state_password;
+  std::chrono::milliseconds presence_timeout{10'000};
+  int64_t threads = 0;  // 0: one per core
   int64_t max_connections = 50'000;
   int64_t max_channels = 100'000;
   int64_t max_token_channels = 100;

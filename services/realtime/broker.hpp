@@ -74,6 +74,8 @@ struct BrokerNode {
   std::function<ChannelPtr(const std::string& project, const std::string& name)> obtain;
   /// Ends here what the revocation is about, remembers it, and tells how many it has ended.
   std::function<void(const Revocation&, UniqueFunction<void(uint64_t closed)>)> revoke;
+  /// So much waits to be sent that nothing more should be brought for now.
+  std::function<bool()> overloaded = nullptr;
 };
 
 class Broker {

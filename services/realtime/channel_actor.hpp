@@ -115,6 +115,13 @@ struct ChannelOutlets {
     for (size_t i = 0; i < shard_count; ++i) shards.push_back(std::make_unique<ShardInbox>());
   }
 
+  /// Handed to the shards and not yet sent, all shards together.
+  size_t queued_bytes() const {
+    size_t queued = 0;
+    for (const auto& inbox : shards) queued += inbox->queued_bytes();
+    return queued;
+  }
+
   ChannelRules rules;
   std::shared_ptr<Broker> broker;
   std::shared_ptr<Probe> probe;  // nullptr: nobody counts

@@ -56,11 +56,7 @@ struct NodeContext {
   std::atomic<size_t> connections{0};
 
   /// Handed to the shards and not yet sent, all shards together.
-  size_t queued_bytes() const {
-    size_t queued = 0;
-    for (const auto& inbox : outlets->shards) queued += inbox->queued_bytes();
-    return queued;
-  }
+  size_t queued_bytes() const { return outlets->queued_bytes(); }
   /// Too much is waiting to be sent: publishers are not read, calls are refused.
   bool overloaded() const { return queued_bytes() > limits.max_queued_bytes; }
 };

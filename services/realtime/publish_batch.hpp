@@ -15,6 +15,9 @@ class PublishBatch {
  public:
   PublishBatch() = default;
   explicit PublishBatch(ConnectionId origin) : origin_(origin) {}
+  /// Of payloads that lie one behind the other; `ends` are where each ends in `bytes`.
+  PublishBatch(ConnectionId origin, std::string bytes, std::vector<uint32_t> ends)
+      : origin_(origin), bytes_(std::move(bytes)), ends_(std::move(ends)) {}
 
   /// `payload` is a valid JSON value.
   void add(std::string_view payload) {
@@ -27,6 +30,7 @@ class PublishBatch {
   ConnectionId origin() const { return origin_; }
   size_t count() const { return ends_.size(); }
   size_t bytes() const { return bytes_.size(); }
+  std::string_view all_payloads() const { return bytes_; }
   std::string_view payload(size_t i) const {
     const size_t begin = i == 0 ? 0 : ends_[i - 1];
     return std::string_view(bytes_).substr(begin, ends_[i] - begin);

@@ -37,7 +37,8 @@ std::shared_ptr<Broker> RealtimeNode::make_broker() {
                   },
                   [this](const Revocation& revocation, UniqueFunction<void(uint64_t)> done) {
                     revoke_here(revocation, std::move(done));
-                  }};
+                  },
+                  [this] { return outlets_->queued_bytes() > config_.limits.max_queued_bytes; }};
   outlets_->broker = config_.make_broker ? config_.make_broker(std::move(node))
                                          : std::make_shared<MemoryBroker>(std::move(node));
   return outlets_->broker;
