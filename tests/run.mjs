@@ -1,4 +1,4 @@
-// Runs a folder of tests against a cluster of its own: node tests/run.mjs conformance --mode dev|separate [node --test arguments]
+// Runs a folder of tests against a cluster of its own: node tests/run.mjs conformance --mode dev|separate|redis|redis3 [node --test arguments]
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -12,12 +12,14 @@ const here = join(dirname(fileURLToPath(import.meta.url)), folder);
 const files = rest.filter((a) => a.endsWith('.mjs'));
 const selected = files.length > 0 ? files : readdirSync(here).filter((f) => f.endsWith('.test.mjs')).map((f) => join(here, f));
 
-const cluster = await startCluster(mode);
+// One realtime node with the Redis broker, or three.
+const redis = { redis: { realtimeBroker: 'redis' }, redis3: { realtimeBroker: 'redis', realtimeNodes: 3 } }[mode];
+const cluster = await startCluster(redis ? 'separate' : mode, redis);
 let status = 1;
 try {
   const done = spawnSync(process.execPath, ['--test', '--test-reporter=spec', ...rest.filter((a) => !a.endsWith('.mjs')), ...selected], {
     stdio: 'inherit',
-    env: { ...process.env, RAYMESH_URL: cluster.url, RAYMESH_API_KEY: cluster.apiKey, RAYMESH_OTHER_API_KEY: cluster.otherApiKey },
+    env: { ...process.env, RAYMESH_URL: cluster.url, RAYMESH_API_KEY: cluster.apiKey, RAYMESH_REALTIME_URLS: cluster.realtimeUrls.join(), RAYMESH_OTHER_API_KEY: cluster.otherApiKey },
   });
   status = done.status ?? 1;
 } finally {

@@ -18,6 +18,11 @@ export const sdk = (options = {}) => dontcode({ baseUrl: url, apiKey, ...options
 /** A client of a second project on the same cluster. */
 export const otherProject = () => dontcode({ baseUrl: url, apiKey: otherKey });
 
+const nodes = setting('RAYMESH_REALTIME_URLS').split(',');
+let turn = 0;
+/** Where to open the next socket: any realtime node is as good as the one that a token names, so that they take turns. */
+export const realtimeUrl = (named) => (nodes.length > 1 ? nodes[turn++ % nodes.length] : named);
+
 /** A name that no other test uses. */
 export const unique = (prefix) => `${prefix}_${randomBytes(5).toString('hex')}`;
 

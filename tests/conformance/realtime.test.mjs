@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import WebSocket from 'ws';
-import { eventually, http, otherProject, rejects, sdk, unique } from './client.mjs';
+import { eventually, http, otherProject, realtimeUrl, rejects, sdk, unique } from './client.mjs';
 
 const { realtime } = sdk();
 
 /** An open socket that keeps what it got. */
 async function connect(input, url) {
   const conn = 'token' in input ? input : await realtime.mintToken(input);
-  const socket = new WebSocket(`${url ?? conn.url}?token=${encodeURIComponent(conn.token)}`);
+  const socket = new WebSocket(`${url ?? realtimeUrl(conn.url)}?token=${encodeURIComponent(conn.token)}`);
   const client = { socket, messages: [], closed: null };
   socket.on('message', (data) => client.messages.push(JSON.parse(data.toString())));
   socket.on('close', (code, reason) => (client.closed = { code, reason: reason.toString() }));

@@ -11,7 +11,8 @@ import { PG_BIN, Postgres, Redis } from './stores.mjs';
 const kProject = 'dev';
 const kOtherProject = 'other';
 
-/** `options.realtimeFlags`: more flags of every realtime node; `options.realtimeNodes`: how many of them (1). For `separate`. */
+/** `options.realtimeFlags`: more flags of every realtime node; `options.realtimeNodes`: how many of them (1); `options.realtimeBroker`: memory or
+ * redis. For `separate`. */
 export function startCluster(mode, options = {}) {
   if (mode === 'separate') return SeparateCluster.start(options);
   if (mode === 'dev') return DevCluster.start();
@@ -73,12 +74,10 @@ class Service {
 }
 
 class SeparateCluster extends Cluster {
-  static async start({ realtimeFlags = [], realtimeNodes = 1 }) {
+  static async start({ realtimeFlags = [], realtimeNodes = 1, realtimeBroker = 'memory' }) {
     const c = new SeparateCluster();
     try {
-      await c.#start(realtimeFlags);
-      c.realtimeUrls = [c.realtimeUrl];
-      while (c.realtimeUrls.length < realtimeNodes) c.realtimeUrls.push(`ws://127.0.0.1:${(await c.add('realtime', ...realtimeFlags)).port}`);
+      await c.#start(realtimeFlags, realtimeNodes, realtimeBroker);
       return c;
     } catch (error) {
       await c.stop();
@@ -86,7 +85,7 @@ class SeparateCluster extends Cluster {
     }
   }
 
-  async #start(realtimeFlags) {
+  async #start(realtimeFlags, realtimeNodes, realtimeBroker) {
     const file = (name, content) => {
       writeFileSync(join(this.folder, name), content, { mode: 0o600 });
       return join(this.folder, name);
@@ -122,6 +121,14 @@ class SeparateCluster extends Cluster {
     this.realtimeUrl = `ws://127.0.0.1:${realtimePort}`;
     this.grpc = Object.fromEntries(Object.entries(grpc).map(([n, p]) => [n, `127.0.0.1:${p}`]));
     this.ops = Object.fromEntries(Object.entries(ops).map(([n, p]) => [n, `http://127.0.0.1:${p}`]));
+    // The other realtime nodes, which the gateway knows from its start.
+    const others = [];
+    while (others.length < realtimeNodes - 1) {
+      const [port, rpc, opsPort] = await freePorts(3);
+      others.push({ port, rpc, opsPort });
+    }
+    this.realtimeUrls = [this.realtimeUrl, ...others.map((o) => `ws://127.0.0.1:${o.port}`)];
+    const realtimePeers = [this.grpc.realtime, ...others.map((o) => `127.0.0.1:${o.rpc}`)];
     this.serviceTokenKeys = file('service-token-keys', `test:${secret()}`);
     const config = file('raymesh.yaml', `
 log-level: info
@@ -146,12 +153,13 @@ realtime:
   token-keys-file: ${file('realtime-token-keys', `r1:${secret()}`)}
   max-connections: 15000
   publish-rate: 1000000
-gateway:
+  channel-rules: ["hist:* history=100"]
+${realtimeBroker === 'redis' ? `  broker: redis\n  state-url: ${this.redis[1].url}\n` : ''}gateway:
   listen: 127.0.0.1:${gatewayPort}
   auth-peers: ${this.grpc.auth}
   storage-peers: ${this.grpc.storage}
   cache-peers: ${this.grpc.cache}
-  realtime-peers: ${this.grpc.realtime}
+  realtime-peers: ${realtimePeers.join(',')}
   key-rate: 1000000
   key-burst: 1000000
   address-rate: 1000000
@@ -159,7 +167,13 @@ gateway:
 `);
     this.config = config;
     this.services = Object.fromEntries(names.map((n) => [n, this.#service(n, n, ops[n], n === 'realtime' ? realtimeFlags : [])]));
-    await Promise.all(names.slice(0, 4).map((n) => this.services[n].start()));
+    others.forEach((o, i) => {
+      const name = `realtime-${i + 2}`;
+      this.services[name] = this.#service(name, 'realtime', o.opsPort, ['--listen', `127.0.0.1:${o.rpc}`, '--public-listen', `127.0.0.1:${o.port}`, ...realtimeFlags]);
+      names.splice(4 + i, 0, name);
+      this.ops[name] = `http://127.0.0.1:${o.opsPort}`;
+    });
+    await Promise.all(names.slice(0, -1).map((n) => this.services[n].start()));
     await this.services.gateway.start();
   }
 
@@ -234,7 +248,7 @@ class DevCluster extends Cluster {
   static async start() {
     const c = new DevCluster();
     const ready = join(c.folder, 'ready.json');
-    c.child = new Child('raymesh dev', join(bin, 'raymesh'), ['dev', '--data-dir', join(c.folder, 'data'), '--port', '0', '--realtime-port', '0', '--ops-port', '0', '--ready-file', ready], {
+    c.child = new Child('raymesh dev', join(bin, 'raymesh'), ['dev', '--realtime-channel-rules', 'hist:* history=100', '--data-dir', join(c.folder, 'data'), '--port', '0', '--realtime-port', '0', '--ops-port', '0', '--ready-file', ready], {
       env: { PATH: process.env.PATH },
       log: join(c.folder, 'dev.log'),
     });
@@ -243,6 +257,7 @@ class DevCluster extends Cluster {
       const told = JSON.parse(readFileSync(ready, 'utf8'));
       c.url = told.url;
       c.realtimeUrl = told.realtime_url;
+      c.realtimeUrls = [c.realtimeUrl];
       c.apiKey = told.api_key;
       const dataDir = ['--data-dir', join(c.folder, 'data')];
       c.raymesh('project', 'create', kOtherProject, ...dataDir);
