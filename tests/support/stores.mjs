@@ -64,18 +64,24 @@ export class Postgres {
 }
 
 export class Redis {
-  /** `evict`: the store may throw keys away when it is full, as the cache store does. */
-  constructor(folder, { evict = false } = {}) {
+  /** `evict`: the store may throw keys away when it is full, as the cache store does. `args`: more of redis-server's; later ones win. */
+  constructor(folder, { evict = false, args = [] } = {}) {
     mkdirSync(folder, { recursive: true });
     this.folder = folder;
     this.socket = `${folder}/redis.sock`;
     this.url = `unix:${this.socket}`;
     this.evict = evict;
+    this.args = args;
     this.start();
   }
 
   start() {
-    this.child = new Child('redis', 'redis-server', ['--port', '0', '--unixsocket', this.socket, '--unixsocketperm', '700', '--save', '', '--appendonly', 'no', '--dir', this.folder, ...(this.evict ? ['--maxmemory', '256mb', '--maxmemory-policy', 'allkeys-lru'] : [])], { log: `${this.folder}/redis.log` });
+    this.child = new Child('redis', 'redis-server', ['--port', '0', '--unixsocket', this.socket, '--unixsocketperm', '700', '--save', '', '--appendonly', 'no', '--dir', this.folder, ...(this.evict ? ['--maxmemory', '256mb', '--maxmemory-policy', 'allkeys-lru'] : []), ...this.args], { log: `${this.folder}/redis.log` });
+  }
+
+  /** What redis-cli prints. */
+  command(password, ...command) {
+    return run('redis-cli', ['-s', this.socket, '--no-auth-warning', ...command], { env: { ...process.env, REDISCLI_AUTH: password } }).trim();
   }
 
   ready() {
