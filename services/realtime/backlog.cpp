@@ -20,6 +20,7 @@ void Backlog::push(Span span, size_t sent) {
 
 void Backlog::take(Backlog& other) {
   for (Span& span : other.spans_) push(std::move(span));
+  allowed_ += other.allowed_;
   other = Backlog();
 }
 

@@ -29,12 +29,16 @@ class Backlog {
 
   bool empty() const { return bytes_ == 0; }
   size_t bytes() const { return bytes_; }
+  /// So many bytes more may wait here than in other backlogs.
+  void allow(size_t bytes) { allowed_ += bytes; }
+  size_t allowed() const { return allowed_; }
 
  private:
   std::deque<Span> spans_;
   size_t sent_ = 0;  // of the first span
   // Invariant: the sum of the spans' sizes, less sent_.
   size_t bytes_ = 0;
+  size_t allowed_ = 0;
 };
 
 }  // namespace raymesh::realtime

@@ -175,8 +175,14 @@ Result<std::vector<ParsedCommand>> parse_proto_commands(std::string_view bytes) 
   std::vector<ParsedCommand> out(static_cast<size_t>(frame.commands_size()));
   for (size_t i = 0; i < out.size(); ++i) {
     v1::Command& command = out[i].command = std::move(*frame.mutable_commands(static_cast<int>(i)));
-    auto require_json = [&](std::string_view what, const std::string& json) {
-      if (!parse_json(json, kRules)) out[i].problem = std::string(what) + " is not one JSON value";
+    // Without the space around it, as when it is cut out of JSON.
+    auto require_json = [&](std::string_view what, std::string& json) {
+      const auto value = parse_json(json, kRules);
+      if (!value) {
+        out[i].problem = std::string(what) + " is not one JSON value";
+      } else if (value->raw().size() < json.size()) {
+        json = std::string(value->raw());
+      }
     };
     if (command.command_case() == v1::Command::COMMAND_NOT_SET)
       out[i].problem = "the command is none that is known";
@@ -184,10 +190,10 @@ Result<std::vector<ParsedCommand>> parse_proto_commands(std::string_view bytes) 
     if (command.has_publish()) {
       if (command.publish().payload_json().empty())
         command.mutable_publish()->set_payload_json("null");
-      require_json("payload", command.publish().payload_json());
+      require_json("payload", *command.mutable_publish()->mutable_payload_json());
     }
     if (command.has_subscribe() && !command.subscribe().data_json().empty())
-      require_json("data", command.subscribe().data_json());
+      require_json("data", *command.mutable_subscribe()->mutable_data_json());
     if (out[i].problem.empty()) out[i].problem = check(command);
   }
   return out;

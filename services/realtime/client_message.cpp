@@ -44,8 +44,10 @@ bool ClientMessageParser::parse(std::string_view message, Message& out) {
   return true;
 }
 
-bool ClientMessageParser::is_json(std::string_view text) {
-  return parse_json(text, kRules).has_value();
+std::optional<std::string_view> ClientMessageParser::json_value(std::string_view text) {
+  const auto value = parse_json(text, kRules);
+  if (!value) return std::nullopt;
+  return value->raw();
 }
 
 }  // namespace raymesh::realtime

@@ -5,6 +5,7 @@
 // has one parser; one thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,8 +24,9 @@ class ClientMessageParser {
   /// channel or token. Of a member that is given twice the last one counts, as in JSON.parse.
   bool parse(std::string_view message, Message& out);
 
-  /// Whether the text is one well-formed JSON value. Any thread.
-  static bool is_json(std::string_view text);
+  /// The text's one JSON value, without the space around it; nothing when it is not well-formed.
+  /// Any thread.
+  static std::optional<std::string_view> json_value(std::string_view text);
 
  private:
   std::string scratch_;

@@ -308,6 +308,16 @@ void Connection::write_spans(std::span<const Span> spans) {
   check_backlog();
 }
 
+/// However much it is, the client is not slow because it has missed it: it takes no room of what
+/// may wait for it.
+void Connection::send_missed(const Span& missed) {
+  if (!backlog_) backlog_ = std::make_unique<Backlog>();
+  backlog_->push(missed);
+  backlog_->allow(missed.size());
+  if (state_ == State::kOpen) flush_backlog();
+  check_backlog();
+}
+
 void Connection::keep_unsent(std::span<const Span> spans, size_t sent) {
   if (!backlog_) backlog_ = std::make_unique<Backlog>();
   for (const Span& span : spans) {
@@ -321,7 +331,7 @@ void Connection::check_backlog() {
   if (!backlog_ || state_ == State::kDead) return;
   const NodeContext& node = shard_.node();
   const size_t waiting = backlog_->bytes();
-  if (waiting > node.limits.max_backlog_bytes ||
+  if (waiting > node.limits.max_backlog_bytes + backlog_->allowed() ||
       (waiting > NodeLimits::kFairBacklog &&
        node.outlets->memory.bytes() > node.limits.max_frame_memory))
     close(close::kTooSlow);

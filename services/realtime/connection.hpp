@@ -155,6 +155,7 @@ class Connection final : public net::WheelTimer {
   Subscription* join(const std::string& name, const MemberPtr& member, bool watches,
                      uint8_t allowed, std::optional<Position> since);
   void opened();
+  void take_early_input();
   void leave_channels(std::chrono::milliseconds handover = {});
   void leave(size_t subscription, std::chrono::milliseconds handover);
   void renumber(size_t from);
@@ -171,6 +172,7 @@ class Connection final : public net::WheelTimer {
   void subscribe(uint64_t id, const v1::Subscribe& command);
   void unsubscribe(uint64_t id, const std::string& channel, std::string_view reason);
   void publish(uint64_t id, const v1::Publish& command);
+  bool begin_read(uint64_t id);
   void read_members(uint64_t id, const v1::ReadMembers& command);
   void read_history(uint64_t id, const v1::ReadHistory& command);
   void refresh(uint64_t id, const std::string& token);
@@ -181,6 +183,7 @@ class Connection final : public net::WheelTimer {
 
   void write_bytes(std::string_view bytes);
   void write_spans(std::span<const Span> spans);
+  void send_missed(const Span& missed);
   void keep_unsent(std::span<const Span> spans, size_t sent);
   void flush_backlog();
   void check_backlog();
@@ -200,6 +203,7 @@ class Connection final : public net::WheelTimer {
   bool has_published_ = false;
   bool got_close_ = false;
   bool admitted_ = false;   // counted by the broker
+  uint8_t reads_ = 0;       // of presence and history, under way
   uint16_t joining_ = 0;    // channels whose Joined is still to come before it is open
   uint32_t tickets_ = 0;    // Joins so far
   size_t wanted_ = 0;       // bytes that make the frame at hand whole

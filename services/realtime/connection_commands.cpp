@@ -14,6 +14,8 @@ namespace {
 constexpr uint32_t kDefaultPage = 100;
 constexpr uint32_t kMaxPage = 10'000;
 constexpr size_t kMaxCursor = 256;
+constexpr uint8_t kMaxReads = 4;  // of one connection, under way at once: a page may be large
+constexpr size_t kMaxOpenBatches = 64;
 
 size_t page_size(uint32_t limit) {
   return std::min(limit == 0 ? kDefaultPage : limit, kMaxPage);
@@ -55,11 +57,14 @@ void Connection::run_commands(bool is_text, std::span<char> payload) {
   const std::string_view bytes(payload.data(), payload.size());
   if (is_text != (dialect_ == Dialect::kJson)) return close(close::kPolicyViolation);
   auto parsed = is_text ? parse_json_commands(bytes) : parse_proto_commands(bytes);
-  if (!parsed.ok()) return send_error(0, parsed.error());
+  // What is no command at all, or none, counts as one.
+  const size_t count = parsed.ok() ? std::max<size_t>(parsed->size(), 1) : 1;
   const NodeContext& node = shard_.node();
-  for (const ParsedCommand& p : *parsed) {
+  for (size_t i = 0; i < count; ++i)
     if (!rate_.take(node.limits.publish_rate, node.limits.publish_rate, shard_.now()))
       return close(close::kRateLimited);
+  if (!parsed.ok()) return send_error(0, parsed.error());
+  for (const ParsedCommand& p : *parsed) {
     if (p.problem.empty()) {
       run(p.command);
     } else {
@@ -168,6 +173,7 @@ void Connection::publish(uint64_t id, const v1::Publish& command) {
   auto it = std::find_if(batches.begin(), batches.end(),
                          [&](const Shard::OpenBatch& b) { return b.channel == channel; });
   if (it == batches.end()) {
+    if (batches.size() == kMaxOpenBatches) publish_batches();
     Shard::OpenBatch open;
     open.channel = channel;
     open.batch = std::make_shared<PublishBatch>();
@@ -199,16 +205,30 @@ void Connection::on_published(const std::string& channel, const std::vector<Publ
   }
 }
 
+/// Whether one more page may be on its way to this client; counts it.
+bool Connection::begin_read(uint64_t id) {
+  if (reads_ == kMaxReads) {
+    send_error(id, Error(errors::kOverloaded,
+                         "at most " + std::to_string(kMaxReads) +
+                             " reads of presence and history may wait for their answers"));
+    return false;
+  }
+  ++reads_;
+  return true;
+}
+
 void Connection::read_members(uint64_t id, const v1::ReadMembers& command) {
   const std::string& channel = command.channel();
   if (!may(id, channel, kPresence, "presence")) return;
   if (command.cursor().size() > kMaxCursor)
     return send_error(id, Error(errors::kInvalidRequest, "the cursor is none of this API's"));
+  if (!begin_read(id)) return;
   const NodeContext& node = shard_.node();
   node.broker.presence(member_->project, channel, node.channels.find(member_->project, channel),
                        {page_size(command.limit()), command.cursor()},
                        [outlets = node.outlets, me = id_, id, channel](Result<PresencePage> page) {
                          later(outlets, me, [id, channel, page = std::move(page)](Connection& c) {
+                           --c.reads_;
                            if (!page.ok()) return c.send_error(id, page.error());
                            v1::Event event;
                            event.set_id(id);
@@ -225,7 +245,7 @@ void Connection::read_members(uint64_t id, const v1::ReadMembers& command) {
 
 void Connection::read_history(uint64_t id, const v1::ReadHistory& command) {
   const std::string& channel = command.channel();
-  if (!may(id, channel, kHistory, "history")) return;
+  if (!may(id, channel, kHistory, "history") || !begin_read(id)) return;
   Position since;
   if (command.has_position())
     since = {parse_epoch(command.position().epoch()).value_or(0), command.position().offset()};
@@ -234,6 +254,7 @@ void Connection::read_history(uint64_t id, const v1::ReadHistory& command) {
                       since, page_size(command.limit()),
                       [outlets = node.outlets, me = id_, id, channel](Result<HistoryPage> page) {
                         later(outlets, me, [id, channel, page = std::move(page)](Connection& c) {
+                          --c.reads_;
                           if (!page.ok()) return c.send_error(id, page.error());
                           v1::Event event;
                           event.set_id(id);

@@ -189,6 +189,7 @@ void Connection::admit(Grant grant) {
                                  Connection* c = shard.find(member->connection);
                                  if (c && c->state_ == State::kJoining) {
                                    c->on_admitted(status);
+                                   c->take_early_input();
                                  } else if (status.ok()) {
                                    shard.node().broker.dismiss(member);
                                  }
@@ -288,12 +289,15 @@ void Connection::on_joined(const Joined& joined) {
     if (joined.recovered) subscribed.set_recovered(*joined.recovered);
     subscribed.set_conflated(joined.channel->rule().slow == SlowPolicy::kConflate);
     send_event(event);
-    if (!joined.missed.empty() && state_ != State::kDead) {
-      send({&joined.missed, 1});
+    // Sending may have ended the connection, and its subscriptions with it.
+    if (!joined.missed.empty() && (state_ == State::kOpen || state_ == State::kJoining)) {
       s->at = joined.last;
+      send_missed(joined.missed);
     }
   }
-  if (state_ == State::kJoining && --joining_ == 0) opened();
+  if (state_ != State::kJoining || --joining_ > 0) return;
+  opened();
+  take_early_input();
 }
 
 void Connection::opened() {
@@ -330,10 +334,14 @@ void Connection::opened() {
   ping_at_ = shard_.now() + limits.ping_interval / 2 +
              limits.ping_interval * static_cast<int>(id_.slot() % 64) / 128;
   arm_timer();
-  if (input_) {
-    const auto early_input = std::move(input_);
-    take({early_input->data.get(), early_input->size});
-  }
+}
+
+/// What came behind the request while others were waited for. Not while input is being handled:
+/// then it comes by itself.
+void Connection::take_early_input() {
+  if (state_ != State::kOpen || !input_) return;
+  const auto early = std::move(input_);
+  take({early->data.get(), early->size});
 }
 
 void Connection::leave(size_t index, std::chrono::milliseconds handover) {

@@ -16,18 +16,19 @@ void Connection::send_lossy(uint32_t subscription, const ChannelRule& rule,
   const Span& span = pending.span;
   const Channel& channel = *subscriptions_[subscription].channel;
   size_t sent = 0;
+  size_t committed = 0;  // goes out whatever happens
   if (!backlog_ && state_ == State::kOpen) {
     const auto result = stream_.write(span.data(), span.size());
     if (result.state == net::IoState::kFailed || result.state == net::IoState::kEnd) return abort();
     sent = result.bytes;
     if (sent == span.size()) return;
+    // A TLS stream may have promised a part of what it did not take (FdStream::write).
+    committed = sent + (stream_.is_tls() ? net::FdStream::kRecord : 0);
   }
   if (!backlog_) backlog_ = std::make_unique<Backlog>();
   if (!lossy_) lossy_ = std::make_unique<LossyQueue>();
   const bool was_conflating = lossy_->bytes() > 0;
   const size_t limit = shard_.node().limits.max_backlog_bytes;
-  // A TLS stream may have promised a part of what it did not take (FdStream::write).
-  const size_t committed = sent + (stream_.is_tls() ? net::FdStream::kRecord : 0);
   uint64_t dropped = 0;
   size_t index = 0;
   for (size_t at = 0; at < span.size(); ++index) {
@@ -41,7 +42,8 @@ void Connection::send_lossy(uint32_t subscription, const ChannelRule& rule,
         backlog_->push(frame, at < sent ? sent - at : 0);
       } else if (rule.slow == SlowPolicy::kConflate) {
         lossy_->keep_latest(channel, (*pending.keys)[index], {frame.data(), frame.size()});
-      } else if (lossy_->is_dropping(channel) || backlog_->bytes() + bytes > limit) {
+      } else if (lossy_->is_dropping(channel) ||
+                 backlog_->bytes() + bytes > limit + backlog_->allowed()) {
         lossy_->drop(channel,
                      {pending.last.epoch, pending.last.offset - pending.messages + 1 + index});
         ++dropped;

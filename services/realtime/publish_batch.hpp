@@ -19,7 +19,7 @@ class PublishBatch {
   PublishBatch(ConnectionId origin, std::string bytes, std::vector<uint32_t> ends)
       : origin_(origin), bytes_(std::move(bytes)), ends_(std::move(ends)) {}
 
-  /// `payload` is a valid JSON value.
+  /// `payload` is a valid JSON value without space around it.
   void add(std::string_view payload) {
     bytes_ += payload;
     ends_.push_back(static_cast<uint32_t>(bytes_.size()));

@@ -74,11 +74,13 @@ void publish(RealtimeNode& node, const RealtimeTokens& tokens, const CallPtr& ca
     return;
   }
   // A payload that was left out is null, as on a socket.
-  if (!payload.empty() && !ClientMessageParser::is_json(payload)) {
+  const auto value = ClientMessageParser::json_value(payload.empty() ? std::string_view("null")
+                                                                     : std::string_view(payload));
+  if (!value) {
     respond(Error(errors::kInvalidJson, "the payload is not one JSON value"));
     return;
   }
-  node.publish(call->project, request.channel(), payload.empty() ? "null" : payload,
+  node.publish(call->project, request.channel(), *value,
                [respond = std::move(respond)](Result<Published> published) mutable {
                  if (!published.ok()) return respond(std::move(published).error());
                  v1::PublishReply reply;

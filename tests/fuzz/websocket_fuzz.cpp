@@ -81,7 +81,7 @@ void check_client_message(const std::string& text) {
   static raymesh::realtime::ClientMessageParser parser;
   raymesh::realtime::ClientMessageParser::Message publish;
   if (!parser.parse(text, publish)) return;
-  require(parser.is_json(publish.payload));
+  require(parser.json_value(publish.payload) == publish.payload);
   require(raymesh::is_valid_utf8(publish.channel));
 }
 

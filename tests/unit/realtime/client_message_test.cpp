@@ -90,14 +90,14 @@ TEST_F(ClientMessageTest, AcceptsWhateverJavaScriptWrites) {
 TEST_F(ClientMessageTest, BoundsDepth) {
   const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
   EXPECT_EQ(parse(R"({"type":"publish","channel":"c","payload":)" + deep + "}"), std::nullopt);
-  EXPECT_FALSE(parser_.is_json(deep));
+  EXPECT_FALSE(parser_.json_value(deep));
 }
 
 TEST_F(ClientMessageTest, KnowsJsonValues) {
   for (const char* good : {"1", "null", R"("x")", R"({"a":[1,2,{"b":null}]})", " [ ] "})
-    EXPECT_TRUE(parser_.is_json(good)) << good;
+    EXPECT_TRUE(parser_.json_value(good)) << good;
   for (const char* bad : {"", " ", "1 2", "{", "nul", "'x'", "{\"a\":1,}", "\xff"})
-    EXPECT_FALSE(parser_.is_json(bad)) << bad;
+    EXPECT_FALSE(parser_.json_value(bad)) << bad;
 }
 
 }  // namespace

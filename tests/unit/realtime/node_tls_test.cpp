@@ -61,6 +61,22 @@ TEST_F(TlsNodeTest, ASlowReaderGetsWholeFramesAndThenItsCloseFrame) {
   EXPECT_EQ(slow.receive_close(), 4408);
 }
 
+TEST_F(TlsNodeTest, AChannelThatMayDropDoesSoOverTls) {
+  config_.limits.max_backlog_bytes = 64u << 10;
+  config_.rules = ChannelRules::parse({"r slow=drop"}).value();
+  start();
+  auto slow = connect_tls("r", 64 * 1024);
+  auto fast = connect_tls("r");
+  const std::string payload = '"' + std::string(2'000, 'x') + '"';
+  for (int i = 0; i < 5'000; ++i) {
+    ASSERT_EQ(publish("r", payload), 2u) << i;
+    ASSERT_EQ(fast.receive_text(), message("r", payload));
+  }
+  std::string event = slow.receive_text();
+  while (event == message("r", payload)) event = slow.receive_text();
+  EXPECT_NE(event.find(R"("type":"gap")"), std::string::npos) << event;
+}
+
 TEST_F(TlsNodeTest, PlainBytesOnTheTlsPortEndTheConnection) {
   start();
   WsClient plain(node_->port());
