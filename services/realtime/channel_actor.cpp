@@ -53,15 +53,17 @@ ChannelActor::behavior_type behave(Self self, std::weak_ptr<Channel> weak, std::
       [channel](const Refresh& m) { channel->refresh(m.reenter); },
       [channel](const ReadPresence& m) { (*m.done)(channel->presence(m.query)); },
       [channel](const ReadHistory& m) { (*m.done)(channel->read_history(m.since, m.limit)); },
-      [self, channel](const Unused&) {
-        expire_later(self, channel->expire(ChannelState::Clock::now()));
-      },
+      [self](const Unused&) { after_messages(self); },
       [self, channel](const Retire&) {
         channel->retire();
-        self->quit();
+        if (channel->is_retired()) self->quit();
       },
       [channel](const Attached& m) { channel->attached(m.at); },
-      [channel](const Entered& m) { channel->entered(m.connection, m.status); },
+      [self, channel](const Entered& m) {
+        channel->entered(m.connection, m.status);
+        after_messages(self);
+        if (channel->is_retired()) self->quit();
+      },
       [channel](const Refreshed& m) { channel->refreshed(m.at); },
       [self, channel](const HistoryLoaded& m) {
         channel->history_loaded(*m.page);

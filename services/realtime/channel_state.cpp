@@ -13,6 +13,13 @@ namespace {
 
 // Of what arrives while something is being mended; above it, it is given up as lost.
 constexpr size_t kMaxHeldBytes = 8u << 20;
+constexpr size_t kHeldBatch = 128;  // what holding one takes besides its bytes
+// A channel that goes on all the time looks for what has expired no more often.
+constexpr std::chrono::seconds kExpiryStep{1};
+
+size_t held_size(const PublishBatch& batch) {
+  return kHeldBatch + batch.bytes();
+}
 
 std::shared_ptr<const PublishBatch> without_first(const PublishBatch& batch, size_t count) {
   auto rest = std::make_shared<PublishBatch>(batch.origin());
@@ -73,6 +80,7 @@ void ChannelState::attached(const Result<Position>& at) {
   } else if (!at_) {
     at_ = {new_epoch(), 0};
   }
+  drop_held_of_other_epochs(at_.epoch);
   live();
   for (auto& [connection, joining] : joining_)
     if (joining.phase == Phase::kWaiting) enter(joining);
@@ -105,7 +113,7 @@ void ChannelState::entered(ConnectionId connection, const Status& status) {
     joining_.erase(it);
     watch();
     if (next) this->join(*next);
-    return;
+    return end_if_retired();
   }
   it->second.phase = Phase::kRecovering;
   complete(connection);
@@ -176,7 +184,7 @@ void ChannelState::leave(const Leave& leave) {
     if (joining.phase == Phase::kRecovering)
       if (const auto channel = channel_.lock())
         broker().leave(channel, joining.join.member, leave.handover);
-    return;
+    return watch();
   }
   const MemberPtr member = members_.remove(leave.connection);
   if (!member) return;
@@ -189,7 +197,11 @@ void ChannelState::leave(const Leave& leave) {
 }
 
 void ChannelState::watch() {
-  const bool wanted = members_.watchers() > 0;
+  bool wanted = members_.watchers() > 0;
+  if (wanted == watching_) return;
+  // Whoever is on the way in has asked for it already (enter).
+  for (const auto& [connection, joining] : joining_)
+    wanted |= joining.join.audience.watches && joining.phase != Phase::kWaiting && !joining.gone;
   if (wanted == watching_) return;
   watching_ = wanted;
   if (const auto channel = channel_.lock()) broker().watch(channel, wanted);
@@ -232,14 +244,33 @@ Published ChannelState::publish(const std::shared_ptr<const PublishBatch>& batch
 void ChannelState::arrived(const Arrived& arrived) {
   if (link_ == Link::kDetached) return;
   if (link_ == Link::kLive) return take(arrived.first, arrived.batch);
-  held_bytes_ += arrived.batch->bytes();
-  held_.push_back(arrived);
-  if (held_bytes_ <= kMaxHeldBytes || link_ != Link::kMending) return;
+  hold(arrived);
+  if (held_bytes_ <= kMaxHeldBytes) return;
+  if (link_ == Link::kAttaching) {
+    // What comes first lies before the position that is waited for.
+    held_bytes_ -= held_size(*held_.front().batch);
+    return held_.pop_front();
+  }
   // Whoever waits for what is missing has waited for too long.
   const Position last{arrived.first.epoch, arrived.first.offset + arrived.batch->count() - 1};
   held_.clear();
+  held_bytes_ = 0;
   lose(last, std::nullopt);
   live();
+}
+
+void ChannelState::hold(const Arrived& arrived) {
+  held_bytes_ += held_size(*arrived.batch);
+  held_.push_back(arrived);
+}
+
+/// The broker says that the channel is in this one, and what is held came before that.
+void ChannelState::drop_held_of_other_epochs(uint64_t epoch) {
+  std::erase_if(held_, [this, epoch](const Arrived& held) {
+    if (held.first.epoch == epoch) return false;
+    held_bytes_ -= held_size(*held.batch);
+    return true;
+  });
 }
 
 /// Handles a batch by its place.
@@ -247,7 +278,7 @@ void ChannelState::take(Position first, std::shared_ptr<const PublishBatch> batc
   if (first.epoch != at_.epoch) {
     lose({first.epoch, first.offset - 1}, std::nullopt);
   } else if (first.offset > at_.offset + 1) {
-    held_bytes_ += batch->bytes();
+    held_bytes_ += held_size(*batch);
     held_.push_front({first, std::move(batch)});
     promised_ = {first.epoch, first.offset - 1};
     return mend();
@@ -346,6 +377,7 @@ void ChannelState::refreshed(const Result<Position>& at) {
   // Without an answer the link is gone again, and there will be another Refresh.
   if (!at.ok() || !*at || link_ == Link::kDetached || link_ == Link::kAttaching) return;
   if (at->epoch == at_.epoch && at->offset <= at_.offset) return;
+  drop_held_of_other_epochs(at->epoch);
   promised_ = *at;
   mend();
 }
@@ -363,7 +395,11 @@ void ChannelState::mend() {
 }
 
 void ChannelState::load_history() {
-  if (std::exchange(loading_, true)) return;
+  if (std::exchange(loading_, true)) {
+    ask_again_ |= link_ == Link::kMending;
+    return;
+  }
+  loading_rest_ = link_ == Link::kMending;
   broker().history(project_, name_, channel_.lock(), link_ == Link::kMending ? at_ : Position{},
                    rule_.history_messages, [weak = channel_](Result<HistoryPage> page) {
                      if (const auto c = weak.lock())
@@ -374,6 +410,7 @@ void ChannelState::load_history() {
 
 void ChannelState::history_loaded(Result<HistoryPage>& page) {
   loading_ = false;
+  if (std::exchange(ask_again_, false) && link_ == Link::kMending) return load_history();
   if (link_ == Link::kMending) {
     const bool fits = page.ok() && page->latest.epoch == at_.epoch && !page->messages.empty() &&
                       page->messages.front().offset <= at_.offset + 1;
@@ -386,17 +423,22 @@ void ChannelState::history_loaded(Result<HistoryPage>& page) {
     // A page that does not reach as far: the rest is neither here nor on its way.
     if (promised_.epoch == at_.epoch && promised_.offset > at_.offset)
       lose(promised_, promised_.offset - at_.offset);
-    live();
-  } else if (page.ok()) {
-    fill_history(*page);
+    return live();
   }
   if (link_ != Link::kLive) return;
+  // The rest of what was given up meanwhile: it says nothing of what is older.
+  if (loading_rest_) return complete_waiting();
+  if (page.ok()) fill_history(*page);
   loaded_ = true;
+  complete_waiting();
+  loaded_ = page.ok() && page->latest.epoch == at_.epoch;
+}
+
+void ChannelState::complete_waiting() {
   std::vector<ConnectionId> waiting;
   for (const auto& [connection, joining] : joining_)
     if (joining.phase == Phase::kRecovering) waiting.push_back(connection);
   for (const ConnectionId connection : waiting) complete(connection);
-  loaded_ = page.ok() && page->latest.epoch == at_.epoch;
 }
 
 /// Puts what the broker keeps before what this actor has seen itself.
@@ -417,17 +459,12 @@ void ChannelState::live() {
   while (!held_.empty() && link_ == Link::kLive) {
     Arrived next = std::move(held_.front());
     held_.pop_front();
-    held_bytes_ -= std::min(held_bytes_, next.batch->bytes());
+    held_bytes_ -= held_size(*next.batch);
     const bool known =
         next.first.epoch == at_.epoch && next.first.offset + next.batch->count() <= at_.offset + 1;
     if (!known) take(next.first, std::move(next.batch));
   }
-  if (link_ != Link::kLive) return;
-  held_bytes_ = 0;
-  std::vector<ConnectionId> waiting;
-  for (const auto& [connection, joining] : joining_)
-    if (joining.phase == Phase::kRecovering) waiting.push_back(connection);
-  for (const ConnectionId connection : waiting) complete(connection);
+  if (link_ == Link::kLive) complete_waiting();
 }
 
 void ChannelState::lose(Position at, std::optional<uint64_t> messages) {
@@ -471,29 +508,41 @@ HistoryPage ChannelState::read_history(Position since, size_t limit) {
 }
 
 std::optional<ChannelState::Clock::time_point> ChannelState::take_expiry() {
-  if (expiry_told_ || !loaded_) return std::nullopt;
-  expiry_told_ = history_.next_expiry();
+  if (expiry_told_ || !keeps_history() || !loaded_) return std::nullopt;
+  const auto now = Clock::now();
+  auto when = history_.next_expiry();
+  if (is_unused() && outlets_->broker->history_is_local()) {
+    // Its epoch is kept as long as its messages, so that who missed nothing is told just that.
+    if (!unused_since_) unused_since_ = now;
+    when = std::max(when.value_or(now), *unused_since_ + rule_.history_ttl);
+  }
+  if (when) expiry_told_ = std::max(*when, now + kExpiryStep);
   return expiry_told_;
 }
 
 std::optional<ChannelState::Clock::time_point> ChannelState::expire(Clock::time_point now) {
   expiry_told_.reset();
   history_.expire(now);
-  if (members_.size() > 0 || !joining_.empty()) {
-    unused_since_.reset();
-    return take_expiry();
-  }
-  // Its epoch is kept as long as its messages, so that who missed nothing is told just that.
-  if (!unused_since_) unused_since_ = now;
-  if (history_.empty() && now >= *unused_since_ + rule_.history_ttl) {
+  if (!is_unused()) unused_since_.reset();
+  if (unused_since_ && history_.empty() && now >= *unused_since_ + rule_.history_ttl) {
     if (const auto channel = channel_.lock()) outlets_->give_up(channel);
     return std::nullopt;
   }
-  expiry_told_ = std::max(history_.next_expiry().value_or(now), *unused_since_ + rule_.history_ttl);
-  return expiry_told_;
+  return take_expiry();
 }
 
 void ChannelState::retire() {
+  retiring_ = true;
+  end_if_retired();
+}
+
+void ChannelState::end_if_retired() {
+  if (!retiring_ || retired_) return;
+  // A member whose answer comes to nobody would be present for ever.
+  if (std::any_of(joining_.begin(), joining_.end(),
+                  [](const auto& j) { return j.second.phase == Phase::kEntering; }))
+    return;
+  retired_ = true;
   if (link_ == Link::kDetached) return;
   link_ = Link::kDetached;
   if (const auto channel = channel_.lock()) broker().detach(channel);

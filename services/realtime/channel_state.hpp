@@ -37,7 +37,9 @@ class ChannelState {
   void arrived(const Arrived& arrived);
   void member_event(const MemberEvent& event);
   void refresh(bool reenter);
+  /// Ends as soon as nobody is still being entered; see `is_retired`.
   void retire();
+  bool is_retired() const { return retired_; }
 
   void attached(const Result<Position>& at);
   void entered(ConnectionId connection, const Status& status);
@@ -49,7 +51,7 @@ class ChannelState {
 
   /// Gives itself up when nobody needs it any more. Returns when it wants to be asked again.
   std::optional<Clock::time_point> expire(Clock::time_point now);
-  /// When the history wants `expire`, unless it was told before.
+  /// When `expire` is wanted, unless that was told and has not come yet.
   std::optional<Clock::time_point> take_expiry();
   /// Whether a burst has left memory behind that `trim` should look at later.
   bool wants_trim();
@@ -84,6 +86,12 @@ class ChannelState {
   void mend();
   void lose(Position at, std::optional<uint64_t> messages);
   void load_history();
+  void complete_waiting();
+  void hold(const Arrived& arrived);
+  void drop_held_of_other_epochs(uint64_t epoch);
+  void end_if_retired();
+  /// Nobody on this node needs it but for what it keeps.
+  bool is_unused() const { return members_.size() == 0 && joining_.empty(); }
   void fill_history(const HistoryPage& page);
 
   ChannelLog& log(Dialect dialect);
@@ -111,10 +119,14 @@ class ChannelState {
   ChannelMembers members_;
   std::unordered_map<ConnectionId, Joining, ConnectionIdHash> joining_;
   bool watching_ = false;
+  bool retiring_ = false;
+  bool retired_ = false;
 
   ChannelHistory history_;
-  bool loading_ = false;  // the broker was asked for its history
-  bool loaded_ = false;   // what is not in history_ now cannot be had
+  bool loading_ = false;       // the broker was asked for its history
+  bool loading_rest_ = false;  // from at_ on only
+  bool ask_again_ = false;     // what it says may be older than what is missing
+  bool loaded_ = false;        // what is not in history_ now cannot be had
   std::optional<Clock::time_point> expiry_told_;
   std::optional<Clock::time_point> unused_since_;
 
