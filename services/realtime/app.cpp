@@ -3,9 +3,11 @@
 #include <optional>
 
 #include "libs/base/host_port.hpp"
+#include "libs/crypto/random.hpp"
 #include "libs/net/tls_context.hpp"
 #include "libs/rpc/server.hpp"
 #include "libs/telemetry/log.hpp"
+#include "services/realtime/other_nodes.hpp"
 #include "services/realtime/realtime_node.hpp"
 #include "services/realtime/realtime_service.hpp"
 #include "services/realtime/redis_broker.hpp"
@@ -75,8 +77,17 @@ class RealtimeApp final : public App {
     server.address = config_.listen;
     server.credentials = env_.common.server_credentials();
     server.metrics = &env_.metrics;
-    RAYMESH_TRY(server_,
-                rpc::Server::start(std::move(server), realtime_methods(*node_, *tokens_, url())));
+    v1::NodeReply self;
+    self.set_id(crypto::random_token(16));
+    self.set_broker(config_.broker);
+    RAYMESH_TRY(server_, rpc::Server::start(std::move(server),
+                                            realtime_methods(*node_, *tokens_, url(), self)));
+    others_.emplace(OtherNodesConfig{.peers = config_.peers,
+                                     .id = self.id(),
+                                     .broker = config_.broker,
+                                     .credentials = env_.common.client_credentials()});
+    if (const Status alone = others_->start(); !alone.ok())
+      return Error(*alone.error().kind, "realtime: peers: " + alone.error().message);
     server_->set_serving(true);
     log::info("realtime is listening", {{"public_url", url()}, {"port", node_->port()}});
     return ok_status();
@@ -86,6 +97,7 @@ class RealtimeApp final : public App {
     return {
         {"public_port",
          [this] { return node_ ? ok_status() : Error(errors::kUnavailable, "not listening yet"); }},
+        {"peers", [this] { return others_ ? others_->state() : ok_status(); }},
         {"broker", [this] {
            return node_ ? node_->broker_ready() : Error(errors::kUnavailable, "not connected yet");
          }}};
@@ -98,6 +110,7 @@ class RealtimeApp final : public App {
   // Sockets first: their clients need the time to come back elsewhere. Calls go on meanwhile.
   void stop(std::chrono::milliseconds grace) override {
     const auto deadline = std::chrono::steady_clock::now() + grace;
+    if (others_) others_->stop();
     if (node_) node_->stop(grace > kServerGrace ? grace - kServerGrace : grace / 2);
     if (!server_) return;
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -145,6 +158,7 @@ class RealtimeApp final : public App {
   std::optional<RealtimeTokens> tokens_;
   std::unique_ptr<RealtimeNode> node_;
   std::unique_ptr<rpc::Server> server_;
+  std::optional<OtherNodes> others_;
 };
 
 }  // namespace
@@ -168,6 +182,9 @@ void Config::declare(config::Options& options) {
                    "(docs/security/tokens.md)")
       .text("tls-cert", &tls_cert, "PEM file: certificate chain of the public port")
       .text("tls-key", &tls_key, "PEM file: its key; both are read again when they change")
+      .list("peers", &peers,
+            "All realtime nodes, this one included: host:port or dns:name:port of their gRPC "
+            "services; a node with the memory broker does not start beside another one")
       .text("broker", &broker,
             "What connects the realtime nodes: memory (there is only this one) or redis")
       .list("state-url", &state_urls,

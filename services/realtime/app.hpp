@@ -15,6 +15,7 @@ namespace raymesh::realtime {
 struct Config {
   std::string listen = "127.0.0.1:5004";         // gRPC; empty: in-process only
   std::string public_listen = "127.0.0.1:4004";  // WebSocket
+  std::vector<std::string> peers;                // all realtime nodes; empty: nobody looks
   std::string public_url;                        // empty: made from public_listen
   std::vector<std::string> token_keys;           // "kid:secret", the first one signs; secrets
   std::string tls_cert, tls_key;                 // of the public port; empty: plain

@@ -76,6 +76,8 @@ struct BrokerNode {
   std::function<void(const Revocation&, UniqueFunction<void(uint64_t closed)>)> revoke;
   /// So much waits to be sent that nothing more should be brought for now.
   std::function<bool()> overloaded = nullptr;
+  /// From a publish on this node until it came back, in seconds. May be empty.
+  std::function<void(double)> lag = nullptr;
 };
 
 class Broker {

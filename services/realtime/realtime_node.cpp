@@ -31,14 +31,16 @@ size_t shard_count(size_t threads) {
 std::shared_ptr<Broker> RealtimeNode::make_broker() {
   outlets_->rules = config_.rules;
   config_.limits.counts_connections = config_.connection_limits.any();
-  BrokerNode node{outlets_->rules, config_.connection_limits,
+  BrokerNode node{outlets_->rules,
+                  config_.connection_limits,
                   [this](const std::string& project, const std::string& name) {
                     return channels_.obtain(project, name);
                   },
                   [this](const Revocation& revocation, UniqueFunction<void(uint64_t)> done) {
                     revoke_here(revocation, std::move(done));
                   },
-                  [this] { return outlets_->queued_bytes() > config_.limits.max_queued_bytes; }};
+                  [this] { return outlets_->queued_bytes() > config_.limits.max_queued_bytes; },
+                  [probe = probe_](double seconds) { probe->broker_lag(seconds); }};
   outlets_->broker = config_.make_broker ? config_.make_broker(std::move(node))
                                          : std::make_shared<MemoryBroker>(std::move(node));
   return outlets_->broker;

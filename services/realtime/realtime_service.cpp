@@ -181,7 +181,7 @@ void revoke(RealtimeNode& node, const RealtimeTokens& tokens, const CallPtr& cal
 }  // namespace
 
 rpc::MethodTable realtime_methods(RealtimeNode& node, const RealtimeTokens& tokens,
-                                  std::string public_url) {
+                                  std::string public_url, v1::NodeReply self) {
   constexpr uint8_t kCallers = rpc::kCallerGateway | rpc::kCallerToken;
   rpc::MethodTable table;
   table.add<v1::MintRequest, v1::MintReply>(
@@ -214,6 +214,10 @@ rpc::MethodTable realtime_methods(RealtimeNode& node, const RealtimeTokens& toke
                        Responder<v1::RevokeReply> respond) {
         revoke(node, tokens, call, request, std::move(respond));
       });
+  table.add<v1::NodeRequest, v1::NodeReply>(
+      "Node", rpc::kCallerGateway | rpc::kCallerService | rpc::kCallerCli,
+      [self = std::move(self)](const CallPtr&, const v1::NodeRequest&,
+                               Responder<v1::NodeReply> respond) { respond(v1::NodeReply(self)); });
   return table;
 }
 

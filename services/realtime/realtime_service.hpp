@@ -15,6 +15,6 @@ class RealtimeTokens;
 /// The methods, for both doors. `node` and `tokens` outlive the server. `public_url` is what Mint
 /// answers as the address to connect to.
 rpc::MethodTable realtime_methods(RealtimeNode& node, const RealtimeTokens& tokens,
-                                  std::string public_url);
+                                  std::string public_url, v1::NodeReply self);
 
 }  // namespace raymesh::realtime

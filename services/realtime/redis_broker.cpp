@@ -130,6 +130,7 @@ RedisBroker::RedisBroker(const RedisBrokerConfig& config, caf::actor_system& act
   shared_.run_actors = [this] { run_actors(); };
   shared_.on_lag = [this](microseconds lag) {
     lag_us_.store(lag.count(), std::memory_order_relaxed);
+    if (node_.lag) node_.lag(std::chrono::duration<double>(lag).count());
   };
   shared_.on_control = [this](RedisPrimary& primary, ControlMessage& message) {
     revocations_->on_message(primary, message);

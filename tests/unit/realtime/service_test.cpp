@@ -5,6 +5,7 @@
 
 #include "libs/actor/system.hpp"
 #include "libs/crypto/key_ring.hpp"
+#include "libs/crypto/random.hpp"
 #include "libs/rpc/server.hpp"
 #include "raymesh/realtime/v1/realtime.grpc.pb.h"
 #include "services/realtime/app.hpp"
@@ -123,6 +124,48 @@ TEST_F(ServiceTest, DoesNotStartWithoutKeysOrWithHalfACertificate) {
   config_.token_keys = {crypto::KeyRing::generate("k1")};
   config_.tls_cert = "/nowhere.pem";
   EXPECT_FALSE(make_app(config_, env_)->start().ok());
+}
+
+TEST_F(ServiceTest, AMemoryNodeDoesNotStartBesideAnotherOne) {
+  common_.cluster_key = crypto::random_token();
+  config_.listen = "127.0.0.1:0";
+  config_.peers = {"127.0.0.1:1"};  // nobody
+  start();
+  Config second = config_;
+  second.peers = {"127.0.0.1:" + std::to_string(app_->port())};
+  const auto beside = make_app(second, env_);
+  const Status status = beside->start();
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.error().message.find("another realtime node at " + second.peers[0]),
+            std::string::npos)
+      << status.error().message;
+}
+
+TEST_F(ServiceTest, RevokesHistoryAndNodeAreServed) {
+  config_.channel_rules = {"c history=5"};
+  start();
+  publish("c", "1");
+  publish("c", "2");
+  auto r = request<v1::HistoryRequest>();
+  r.set_channel("c");
+  v1::HistoryReply page;
+  grpc::ClientContext context;
+  ASSERT_TRUE(stub_->History(&context, r, &page).ok());
+  EXPECT_EQ(page.offset(), 2u);
+  ASSERT_EQ(page.messages_size(), 2);
+  EXPECT_EQ(page.messages(1).payload_json(), "2");
+  auto revoke = request<v1::RevokeRequest>();
+  v1::RevokeReply report;
+  grpc::ClientContext without;
+  EXPECT_EQ(stub_->Revoke(&without, revoke, &report).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  revoke.set_identity("ada");
+  const auto minted = mint("c", "ada");
+  WsClient client = WsClient::open(app_->public_port(), "/?token=" + minted.token());
+  grpc::ClientContext with;
+  ASSERT_TRUE(stub_->Revoke(&with, revoke, &report).ok());
+  EXPECT_EQ(report.closed(), 1u);
+  EXPECT_EQ(client.receive_close(), 4503);
 }
 
 }  // namespace
