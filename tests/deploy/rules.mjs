@@ -1,5 +1,5 @@
 // What the API's types cannot say: that names refer to something, that pods are locked down, that a
-// clean stop fits its grace period, that only the gateway reaches the gRPC ports.
+// clean stop fits its grace period, that only the gateway and a service's own nodes reach the gRPC ports.
 import { podSpec } from './manifests.mjs';
 
 const GRPC_PORTS = [5001, 5002, 5003, 5004];
@@ -127,7 +127,10 @@ function* network(manifests) {
   for (const p of policies) {
     for (const rule of p.spec.ingress ?? []) {
       if (rule.ports && !rule.ports.some(isGrpc)) continue;
-      const gatewayOnly = rule.from?.length > 0 && rule.from.every((peer) => peer.podSelector?.matchLabels?.['app.kubernetes.io/name'] === 'raymesh-gateway' && !peer.namespaceSelector && !peer.ipBlock);
+      // The gateway, and a service's own nodes, which may look for each other.
+      const own = p.spec.podSelector?.matchLabels?.['app.kubernetes.io/name'];
+      const allowed = (name) => name === 'raymesh-gateway' || (name !== undefined && name === own);
+      const gatewayOnly = rule.from?.length > 0 && rule.from.every((peer) => allowed(peer.podSelector?.matchLabels?.['app.kubernetes.io/name']) && !peer.namespaceSelector && !peer.ipBlock);
       if (!gatewayOnly) yield `NetworkPolicy ${p.metadata.name}: lets others than the gateway reach gRPC ports`;
     }
   }
