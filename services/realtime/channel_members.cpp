@@ -55,10 +55,11 @@ void ChannelMembers::count(const Entry& entry, int by) {
   }
 }
 
-std::string ChannelMembers::presence_json(size_t from, size_t limit) const {
+std::string ChannelMembers::presence_json(size_t below, size_t limit, size_t& first) const {
   std::string out = "[";
-  const size_t end = std::min(order_.size(), from + std::min(limit, order_.size()));
-  for (size_t i = from; i < end; ++i) {
+  const size_t end = std::min(order_.size(), below);
+  first = end - std::min(limit, end);
+  for (size_t i = first; i < end; ++i) {
     if (out.size() > 1) out += ',';
     append_member_json(out, *order_[i].member);
   }

@@ -43,9 +43,10 @@ class ChannelMembers {
   }
   /// Distinct identities; each connection without one counts as one.
   size_t identities() const { return identities_.size() + anonymous_; }
-  /// [{"id":...,"identity"?:...,"data"?:...}], `limit` entries from index `from` on. Members that
-  /// leave meanwhile may let others move to a page that was read already.
-  std::string presence_json(size_t from, size_t limit) const;
+  /// [{"id":...,"identity"?:...,"data"?:...}]: at most `limit` of the first `below` entries, the
+  /// last of them, from `first` on. Who reads from the back to the front so sees everybody who is
+  /// there all the time: who leaves is replaced by the last one, who was seen already or comes yet.
+  std::string presence_json(size_t below, size_t limit, size_t& first) const;
 
  private:
   void count(const Entry& entry, int by);

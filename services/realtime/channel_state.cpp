@@ -485,14 +485,15 @@ void ChannelState::lose(Position at, std::optional<uint64_t> messages) {
 // ---- questions, and the end ----
 
 PresencePage ChannelState::presence(const PresenceQuery& query) const {
-  size_t from = 0;
+  size_t below = members_.size();
+  size_t first = 0;
   const char* end = query.cursor.data() + query.cursor.size();
-  if (std::from_chars(query.cursor.data(), end, from).ptr != end) from = members_.size();
+  if (std::from_chars(query.cursor.data(), end, below).ptr != end) below = 0;
   PresencePage page;
-  page.members_json = members_.presence_json(from, query.limit);
+  page.members_json = members_.presence_json(below, query.limit, first);
   page.count = members_.size();
   page.identities = members_.identities();
-  if (from + query.limit < members_.size()) page.next = std::to_string(from + query.limit);
+  if (first > 0) page.next = std::to_string(first);
   return page;
 }
 

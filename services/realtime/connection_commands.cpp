@@ -362,7 +362,8 @@ uint64_t Connection::revoke(const Revocation& r) {
                             : r.by == Revocation::By::kIdentity ? member_->identity
                             : r.by == Revocation::By::kUser     ? member_->user
                                                                 : member_->session;
-  if (mine.empty() || mine != r.value || member_->issued_at > r.issued_by) return 0;
+  if (mine.empty() || mine != r.value) return 0;
+  if (r.by != Revocation::By::kTokenId && member_->issued_at > r.issued_by) return 0;
   close(close::kRevoked);
   return 1;
 }

@@ -134,6 +134,11 @@ void Connection::open_stream(const ws::UpgradeRequest& request, Grant grant) {
   if (wanted.empty()) wanted = grant.named(kSubscribe);
   if (wanted.empty())
     return refuse(400, Error(errors::kInvalidRequest, "channel is required: the token names none"));
+  // Before positions are counted: a stream's id has none for them either.
+  std::erase_if(wanted, [&](const std::string& name) {
+    return shard_.node().revoked.is_channel_revoked(grant, name);
+  });
+  if (wanted.empty()) return refuse(401, Error(errors::kTokenRevoked, "the channels were revoked"));
   if (wanted.size() > shard_.node().limits.max_connection_channels)
     return refuse(429, Error(errors::kTooManySubscriptions,
                              std::to_string(wanted.size()) + " channels on one stream"));
@@ -273,6 +278,8 @@ void Connection::on_joined(const Joined& joined) {
   if (joined.failure) {
     if (state_ == State::kJoining)
       return refuse(joined.failure->http_status(), *joined.failure, "Retry-After: 1\r\n");
+    // With the default frames it asked with a new token, and there is no answer but this.
+    if (dialect_ == Dialect::kDefault) return close(close::kInternalError);
     leave(number(*s), {});
     return send_error(command, *joined.failure);
   }

@@ -3,6 +3,7 @@
 // lock is held for a few lookups per opened connection.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -34,7 +35,8 @@ class RevocationList {
   bool concerns(Revocation::By by, const Grant& grant, std::string_view value) const;
 
   mutable std::mutex mutex_;
-  std::map<Key, Times> entries_;  // guarded by mutex_
+  std::map<Key, Times> entries_;      // guarded by mutex_
+  std::atomic<bool> is_empty_{true};  // nothing was revoked yet: asked for each command
 };
 
 }  // namespace raymesh::realtime

@@ -20,6 +20,11 @@ size_t on_shard(const ChannelMembers& members, uint32_t shard) {
   return out;
 }
 
+std::string all(const ChannelMembers& members) {
+  size_t first = 0;
+  return members.presence_json(members.size(), members.size(), first);
+}
+
 TEST(ChannelMembersTest, CountsEachConnectionOnce) {
   ChannelMembers members;
   EXPECT_TRUE(members.add(member(0, 1), {}));
@@ -46,17 +51,17 @@ TEST(ChannelMembersTest, LeavesTheOriginOut) {
 
 TEST(ChannelMembersTest, PresenceStaysRightWhileMembersComeAndGo) {
   ChannelMembers members;
-  EXPECT_EQ(members.presence_json(0, 10), "[]");
+  EXPECT_EQ(all(members), "[]");
   members.add(member(0, 1, "a\"b"), {});
   members.add(member(0, 2), {});
   members.add(member(0, 3, "c"), {});
-  EXPECT_EQ(members.presence_json(0, 10),
+  EXPECT_EQ(all(members),
             R"([{"id":"id01","identity":"a\"b"},{"id":"id02"},{"id":"id03","identity":"c"}])");
   members.remove(ConnectionId::make(0, 1, 1));
-  EXPECT_EQ(members.presence_json(0, 10), R"([{"id":"id03","identity":"c"},{"id":"id02"}])");
+  EXPECT_EQ(all(members), R"([{"id":"id03","identity":"c"},{"id":"id02"}])");
   members.remove(ConnectionId::make(0, 3, 1));
   members.remove(ConnectionId::make(0, 2, 1));
-  EXPECT_EQ(members.presence_json(0, 10), "[]");
+  EXPECT_EQ(all(members), "[]");
 }
 
 TEST(ChannelMembersTest, CountsByDialectShardAndWhoWatches) {
@@ -99,9 +104,28 @@ TEST(ChannelMembersTest, PresenceIsReadInPagesAndShowsData) {
   members.add(with_data, {});
   members.add(member(0, 2), {});
   members.add(member(0, 3), {});
-  EXPECT_EQ(members.presence_json(0, 1), R"([{"id":"id01","identity":"ada","data":{"x":1}}])");
-  EXPECT_EQ(members.presence_json(1, 2), R"([{"id":"id02"},{"id":"id03"}])");
-  EXPECT_EQ(members.presence_json(3, 2), "[]");
+  size_t first = 0;
+  EXPECT_EQ(members.presence_json(3, 2, first), R"([{"id":"id02"},{"id":"id03"}])");
+  EXPECT_EQ(first, 1u);
+  EXPECT_EQ(members.presence_json(1, 2, first),
+            R"([{"id":"id01","identity":"ada","data":{"x":1}}])");
+  EXPECT_EQ(first, 0u);
+  EXPECT_EQ(members.presence_json(0, 2, first), "[]");
+}
+
+TEST(ChannelMembersTest, WhoIsThereAllTheTimeIsInThePagesWhoeverLeaves) {
+  for (uint32_t leaves = 1; leaves <= 6; ++leaves) {
+    ChannelMembers members;
+    for (uint32_t n = 1; n <= 6; ++n) members.add(member(0, n), {});
+    size_t first = 0;
+    std::string pages = members.presence_json(6, 2, first);
+    members.remove(ConnectionId::make(0, leaves, 1));
+    members.add(member(0, 9), {});
+    while (first > 0) pages += members.presence_json(first, 2, first);
+    for (uint32_t n = 1; n <= 6; ++n)
+      EXPECT_TRUE(n == leaves || pages.find("id0" + std::to_string(n)) != std::string::npos)
+          << leaves << ": " << pages;
+  }
 }
 
 }  // namespace

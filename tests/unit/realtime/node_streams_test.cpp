@@ -97,6 +97,44 @@ TEST_F(StreamTest, AStreamOfSeveralChannelsTellsWhereItStands) {
   EXPECT_EQ(seen.find(R"("payload":1)"), std::string::npos) << seen;
 }
 
+TEST_F(StreamTest, AStreamThatHasLostAChannelGoesOnWithTheOthers) {
+  rules({"* history=10"});
+  start();
+  const std::string target = "/sse?token=" + token({"a", "b", "c"});
+  std::string id;
+  {
+    Stream s = get(target);
+    s.until("\n\nid: ");
+    s.until("\n\n");
+    EXPECT_EQ(revoke(Revocation::By::kChannel, "a"), "1 on 1");
+    s.until(R"("reason":"revoked"})");
+    EXPECT_EQ(publish("c", "1"), 1u);
+    s.until("\n\nid: ");
+    id = s.until("\n\n");
+    id.resize(id.size() - 2);
+  }
+  publish("c", "2");
+  Stream s = get(target, "Last-Event-ID: " + id + "\r\n");
+  const std::string seen = s.until("\n\nid: ");
+  EXPECT_EQ(seen.find(R"("recovered":false)"), std::string::npos) << seen;
+  EXPECT_NE(seen.find(R"("channel":"c","offset":2,"payload":2)"), std::string::npos) << seen;
+  EXPECT_EQ(seen.find(R"("channel":"a")"), std::string::npos) << seen;
+}
+
+TEST_F(StreamTest, ATokenIsRevokedWhateverTheClockOfItsNodeSaid) {
+  start();
+  Grant grant;
+  grant.project = kProject;
+  grant.channels = {"c"};
+  const std::string t = tokens_.mint(grant, 600, crypto::jwt::unix_now() + 1).value();
+  const std::string jti = tokens_.verify(t, crypto::jwt::unix_now() + 1)->id;
+  Stream s = get("/stream?token=" + t);
+  s.until("\r\n\r\n");
+  s.until("\n");
+  EXPECT_EQ(revoke(Revocation::By::kTokenId, jti), "1 on 1");
+  EXPECT_NE(get("/stream?token=" + t).until("\r\n\r\n").find(" 401 "), std::string::npos);
+}
+
 TEST_F(StreamTest, LinesAreOneEventEachAndEndWithTheReason) {
   start();
   Stream s = get("/stream?token=" + token({"c"}, "ada"));
