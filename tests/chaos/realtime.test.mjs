@@ -284,6 +284,26 @@ if (redis) {
         await scene.finish(t, { mustRecover: keeps, noticeMs: ms + 10_000 });
       }));
 
+  const kMinutes = 60_000;
+  for (const [where, ms] of [['a node', 5 * kMinutes], ['a node', -5 * kMinutes], ['Redis', 5 * kMinutes], ['Redis', -5 * kMinutes]])
+    fault(false, `the clock of ${where} jumps ${ms > 0 ? 'forward' : 'back'}`, async (t) => {
+      const i = nodes - 1;
+      const set = await cluster.shiftable(where === 'Redis' ? cluster.redis : cluster.nodes[i]);
+      await withScene(cluster, { watch: (node) => where === 'Redis' || node !== i }, async (scene) => {
+        await scene.recorder.disturb(where === 'Redis' ? null : [i], async () => {
+          set(ms);
+          await pause(kPresenceTimeoutMs);
+        });
+        await scene.flowing(200);
+        // A fault after the jump is as bounded as one before it.
+        const killed = i - 1;
+        await scene.recorder.disturb([killed], () => cluster.nodes[killed].kill());
+        await scene.ready();
+        await cluster.nodes[killed].start();
+        await scene.finish(t, kAfterOutage);
+      });
+    });
+
   fault(!long, 'one fault after the other: kill -9, SIGTERM, a silent link, Redis without its data', (t) =>
     withScene(cluster, { watch: (node) => node !== nodes - 1 }, async (scene) => {
       const { recorder } = scene;

@@ -2,10 +2,11 @@
 // that every fault test of realtime is: clients of all kinds, a steady load, a fault, quiet, and the checker's verdict.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startCluster } from '../support/cluster.mjs';
+import { bin } from '../support/paths.mjs';
 import { waitFor } from '../support/processes.mjs';
 import { Redis } from '../support/stores.mjs';
 import { TcpProxy } from '../support/tcp_proxy.mjs';
@@ -20,14 +21,15 @@ export const kPresenceTimeoutMs = Number(process.env.REALTIME_PRESENCE_TIMEOUT_M
 const kPresenceLagMs = 1500;
 
 export class RealtimeCluster {
-  /** `options`: broker ('memory' or 'redis'), nodes, flags (more of every node). */
-  static async start({ broker = 'memory', nodes = 1, flags = [] } = {}) {
+  /** `options`: broker ('memory' or 'redis'), nodes, flags (more of every node), rules (of channels), links (whether
+   *  each node reaches Redis through a TcpProxy of this process). */
+  static async start({ broker = 'memory', nodes = 1, flags = [], rules = kRules, links = true } = {}) {
     const c = new RealtimeCluster();
     c.broker = broker;
     c.links = [];
     try {
       if (broker === 'redis') await c.#startRedis();
-      const flagsOf = async () => [...flags, '--channel-rules', kRules.join(','), ...(broker === 'redis' ? await c.#redisFlags() : [])];
+      const flagsOf = async () => [...flags, '--channel-rules', rules.join(','), ...(broker === 'redis' ? await c.#redisFlags(links) : [])];
       c.cluster = await startCluster('separate', { realtimeFlags: await flagsOf() });
       c.nodes = [c.cluster.services.realtime];
       c.urls = [c.cluster.realtimeUrl];
@@ -62,12 +64,12 @@ export class RealtimeCluster {
     return this.redis.command(this.password, ...command);
   }
 
-  async #redisFlags() {
-    const link = await TcpProxy.start({ path: this.redis.socket });
-    this.links.push(link);
+  async #redisFlags(links) {
+    if (links) this.links.push(await TcpProxy.start({ path: this.redis.socket }));
+    const url = links ? `redis://127.0.0.1:${this.links[this.links.length - 1].port}` : this.redis.url;
     this.passwordFile ??= join(this.folder, 'password');
     writeFileSync(this.passwordFile, this.password, { mode: 0o600 });
-    return ['--broker', 'redis', '--state-url', `redis://127.0.0.1:${link.port}`, '--state-password-file', this.passwordFile, '--presence-timeout', `${kPresenceTimeoutMs}ms`];
+    return ['--broker', 'redis', '--state-url', url, '--state-password-file', this.passwordFile, '--presence-timeout', `${kPresenceTimeoutMs}ms`];
   }
 
   async killRedis() {
@@ -80,6 +82,18 @@ export class RealtimeCluster {
     if (data === 'lost') rmSync(join(this.redis.folder, 'appendonlydir'), { recursive: true, force: true });
     this.redis.start();
     await this.#redisReady();
+  }
+
+  /** Starts a node or Redis again with a wall clock that the function shifts by so many milliseconds; the machine's stays as it is. */
+  async shiftable(what) {
+    const file = join(this.folder, `clock-${this.clocks = (this.clocks ?? 0) + 1}`);
+    const set = (ms) => writeFileSync(file, new BigInt64Array([BigInt(ms)]), { flag: existsSync(file) ? 'r+' : 'w' });
+    set(0);
+    what.env = { CLOCK_SHIFT_FILE: file, LD_PRELOAD: join(bin, 'clock_shift.so') };
+    await what.stop();
+    await what.start();
+    if (what === this.redis) await this.#redisReady();
+    return set;
   }
 
   /** A copy of Redis's data as it is now, for restoreRedis. */
