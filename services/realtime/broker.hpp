@@ -97,8 +97,8 @@ class Broker {
   /// brought: behind every message up to it that will come, before those after it. No position: the
   /// actor's own count is all there is.
   virtual void attach(const ChannelPtr& channel, Answer<Position> done) = 0;
-  /// After the last member has left, or when `attach` has failed. What is still on its way is
-  /// dropped.
+  /// After the last member has left, when `attach` has failed, or when the channel's actor has
+  /// died, and then its members are gone, too. What is still on its way is dropped.
   virtual void detach(const ChannelPtr& channel) = 0;
   /// The member is present and counted from the answer on. Also after a Refresh that asks for it.
   virtual void enter(const ChannelPtr& channel, const MemberPtr& member, Answered done) = 0;

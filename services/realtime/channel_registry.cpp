@@ -51,6 +51,11 @@ ChannelPtr ChannelRegistry::pin(const std::string& project, const std::string& n
 
 ChannelPtr ChannelRegistry::obtain(const std::string& project, const std::string& name) {
   const std::lock_guard lock(mutex_);
+  // Whoever publishes to names that nobody listens to leaves room for those who want to listen.
+  if (channels_.size() >= max_channels_ - max_channels_ / 4) {
+    const auto it = channels_.find(key(project, name));
+    return it == channels_.end() ? nullptr : it->second;
+  }
   return locked(project, name);
 }
 
@@ -149,6 +154,8 @@ void ChannelRegistry::failed(const std::weak_ptr<Channel>& weak) {
     const auto it = channels_.find(key(channel->project(), channel->name()));
     if (it != channels_.end() && it->second == channel) channels_.erase(it);
   }
+  // Its members cannot leave any more; the broker forgets them with the channel.
+  outlets_->broker->detach(channel);
   log::error("channel actor failed", {{"project", channel->project()}});
   on_failed_(channel);
 }

@@ -144,17 +144,25 @@ void ChannelState::admit(Joining joining, std::optional<bool> recovered) {
   Joined joined{std::move(channel), connection, join.ticket, at_, recovered, {}, at_, nullptr};
   if (recovered == true) {
     joined.at = *join.since;
-    uint64_t first = 0;
-    const PublishBatch missed =
-        history_.read(join.since->offset, at_.offset - join.since->offset, first);
-    if (missed.count() > 0)
-      joined.missed = log(join.audience.dialect).append(missed, {at_.epoch, first});
+    joined.missed = missed_since(join.audience.dialect, join.since->offset);
   }
   members_.add(join.member, join.audience);
   joined.channel->totals.members.store(members_.size(), std::memory_order_relaxed);
   if (outlets_->probe) outlets_->probe->joined(recovered);
   watch();
   outlets_->shards[connection.shard()]->post(std::move(joined));
+}
+
+/// When all clients of a node come back at once, most of them have missed the same.
+Span ChannelState::missed_since(Dialect dialect, uint64_t offset) {
+  if (missed_.dialect == dialect && missed_.from == offset && missed_.at == at_)
+    return missed_.span;
+  uint64_t first = 0;
+  const PublishBatch missed = history_.read(offset, at_.offset - offset, first);
+  if (missed.count() == 0) return {};
+  missed_ = {dialect, offset, at_, log(dialect).append(missed, {at_.epoch, first})};
+  published_since_trim_ = true;
+  return missed_.span;
 }
 
 void ChannelState::fail(const Joining& joining, const Error& error) {
@@ -292,6 +300,7 @@ void ChannelState::take(Position first, std::shared_ptr<const PublishBatch> batc
 
 void ChannelState::deliver(const std::shared_ptr<const PublishBatch>& batch, Position first) {
   at_ = {first.epoch, first.offset + batch->count() - 1};
+  if (!missed_.span.empty()) missed_ = {};
   if (keeps_history()) history_.add(batch, first.offset, Clock::now());
   if (members_.receivers(batch->origin()) == 0) return;
   const auto channel = channel_.lock();

@@ -94,6 +94,7 @@ class ChannelState {
   bool is_unused() const { return members_.size() == 0 && joining_.empty(); }
   void fill_history(const HistoryPage& page);
 
+  Span missed_since(Dialect dialect, uint64_t offset);
   ChannelLog& log(Dialect dialect);
   Span deflate(Dialect dialect, const Span& plain);
   FrameKeys keys_of(const PublishBatch& batch) const;
@@ -132,6 +133,13 @@ class ChannelState {
 
   std::array<std::unique_ptr<ChannelLog>, kDialects> logs_;
   std::array<std::unique_ptr<ChannelLog>, kDialects> deflated_;
+  struct Missed {  // what was encoded last for somebody who came back
+    Dialect dialect = Dialect::kDefault;
+    uint64_t from = 0;
+    Position at;
+    Span span;
+  };
+  Missed missed_;
   bool trim_armed_ = false;
   bool published_since_trim_ = false;
 };

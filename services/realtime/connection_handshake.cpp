@@ -161,7 +161,9 @@ void Connection::refuse(int status, const Error& error, std::string_view extra_h
   state_ = State::kRefused;
   backlog_.reset();
   shard_.wheel().arm(*this, shard_.node().limits.close_timeout, shard_.now());
-  write_bytes(ws::refuse_response(status, error, extra_headers));
+  // Pages of any origin may read why a stream was refused.
+  write_bytes(ws::refuse_response(
+      status, error, std::string(extra_headers) + "Access-Control-Allow-Origin: *\r\n"));
   if (state_ == State::kRefused) after_write();
 }
 

@@ -41,7 +41,11 @@ void Connection::send_lossy(uint32_t subscription, const ChannelRule& rule,
       if (at < committed || is_event || state_ == State::kJoining) {
         backlog_->push(frame, at < sent ? sent - at : 0);
       } else if (rule.slow == SlowPolicy::kConflate) {
-        lossy_->keep_latest(channel, (*pending.keys)[index], {frame.data(), frame.size()});
+        // A copy of its own: the channel's segment would be held for one frame of it.
+        Span copy{Segment::create(bytes, shard_.node().outlets->memory), 0,
+                  static_cast<uint32_t>(bytes)};
+        std::copy(frame.data(), frame.data() + bytes, copy.segment->data());
+        lossy_->keep_latest(channel, (*pending.keys)[index], std::move(copy));
       } else if (lossy_->is_dropping(channel) ||
                  backlog_->bytes() + bytes > limit + backlog_->allowed()) {
         lossy_->drop(channel,
@@ -57,7 +61,11 @@ void Connection::send_lossy(uint32_t subscription, const ChannelRule& rule,
   if (stream_.is_tls()) flush_backlog();
   if (rule.slow == SlowPolicy::kConflate && !was_conflating && lossy_ && lossy_->bytes() > 0)
     shard_.node().probe.slow(Probe::Slow::kConflate);
-  if (lossy_ && lossy_->bytes() > limit) return close(close::kTooSlow);
+  const size_t kept = lossy_ ? lossy_->bytes() : 0;
+  if (kept > limit ||
+      (kept > NodeLimits::kFairBacklog &&
+       shard_.node().outlets->memory.bytes() > shard_.node().limits.max_frame_memory))
+    return close(close::kTooSlow);
   check_backlog();
 }
 
@@ -76,12 +84,12 @@ void Connection::catch_up() {
       send_event(event);
       continue;
     }
-    const std::string frame = lossy_->take_frame();
+    const Span frame = lossy_->take_frame();
     if (frame.empty()) {
       lossy_.reset();
       return;
     }
-    write_bytes(frame);
+    write_spans({&frame, 1});
   }
 }
 

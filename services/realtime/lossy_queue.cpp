@@ -24,17 +24,18 @@ std::string LossyQueue::name(const Channel& channel, const std::string& key) {
   return std::to_string(reinterpret_cast<uintptr_t>(&channel)) + ':' + key;
 }
 
-void LossyQueue::keep_latest(const Channel& channel, const std::string& key,
-                             std::string_view frame) {
+void LossyQueue::clear(Frame& frame) {
+  bytes_ -= frame.bytes.size() + 2 * frame.key.size();
+  frame.bytes = {};
+  frame.key = {};
+}
+
+void LossyQueue::keep_latest(const Channel& channel, const std::string& key, Span frame) {
   const auto [it, fresh] = latest_.try_emplace(name(channel, key));
-  if (!fresh) {
-    std::string& old = frames_[it->second - taken_].bytes;
-    bytes_ -= old.size();
-    old = {};
-  }
+  if (!fresh) clear(frames_[it->second - taken_]);
   it->second = taken_ + frames_.size();
-  frames_.push_back({&channel, key, std::string(frame)});
-  bytes_ += frame.size();
+  bytes_ += frame.size() + 2 * key.size();
+  frames_.push_back({&channel, key, std::move(frame)});
   // Replaced frames in the middle go when they reach the front, or when they are most of it all.
   if (frames_.size() > 64 && frames_.size() > 4 * latest_.size()) {
     std::erase_if(frames_, [](const Frame& f) { return f.bytes.empty(); });
@@ -49,8 +50,7 @@ void LossyQueue::forget(const Channel& channel) {
   for (Frame& frame : frames_) {
     if (frame.channel != &channel || frame.bytes.empty()) continue;
     latest_.erase(name(channel, frame.key));
-    bytes_ -= frame.bytes.size();
-    frame.bytes = {};
+    clear(frame);
   }
 }
 
@@ -61,15 +61,16 @@ std::optional<LossyQueue::Gap> LossyQueue::take_gap() {
   return gap;
 }
 
-std::string LossyQueue::take_frame() {
+Span LossyQueue::take_frame() {
   while (!frames_.empty()) {
     Frame frame = std::move(frames_.front());
     frames_.pop_front();
     ++taken_;
     if (frame.bytes.empty()) continue;
     latest_.erase(name(*frame.channel, frame.key));
-    bytes_ -= frame.bytes.size();
-    return std::move(frame.bytes);
+    Span out = frame.bytes;
+    clear(frame);
+    return out;
   }
   return {};
 }

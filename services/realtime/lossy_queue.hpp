@@ -7,11 +7,11 @@
 #include <deque>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "services/realtime/position.hpp"
+#include "services/realtime/segment.hpp"
 
 namespace raymesh::realtime {
 
@@ -28,23 +28,24 @@ class LossyQueue {
   void drop(const Channel& channel, Position at);
   bool is_dropping(const Channel& channel) const;
   /// Replaces the frame of the same channel and key, which then comes last.
-  void keep_latest(const Channel& channel, const std::string& key, std::string_view frame);
+  void keep_latest(const Channel& channel, const std::string& key, Span frame);
   void forget(const Channel& channel);
 
   std::optional<Gap> take_gap();
   /// The oldest frame; empty when there is none.
-  std::string take_frame();
+  Span take_frame();
   bool empty() const { return gaps_.empty() && latest_.empty(); }
-  /// Of the frames.
+  /// Of the frames and their keys.
   size_t bytes() const { return bytes_; }
 
  private:
   struct Frame {
     const Channel* channel;
     std::string key;
-    std::string bytes;  // empty: replaced by a later one
+    Span bytes;  // of a segment of its own; empty: replaced by a later one
   };
   static std::string name(const Channel& channel, const std::string& key);
+  void clear(Frame& frame);
 
   std::vector<Gap> gaps_;
   std::deque<Frame> frames_;

@@ -367,6 +367,7 @@ void Shard::flush(const ChannelRule& rule, LocalChannel::Group& group) {
       }
       deliveries += pending.messages;
     }
+    if (notes) c.note_position(subscription, group.pending);
   }
   for (const LocalChannel::Pending& pending : group.pending) set_origin(pending.origin, false);
   node_.probe.flushed(deliveries + to_all * messages, bytes * to_all,
