@@ -3,6 +3,7 @@
 // what the clients saw.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import WebSocket from 'ws';
 import { waitFor } from '../support/processes.mjs';
 import { check } from './realtime_checker.mjs';
 import { HttpPublisher, pause, Recorder, V1Client } from './realtime_client.mjs';
@@ -117,6 +118,27 @@ fault(!redis, 'a message between "close" and "closed", or between "unsubscribe" 
     const { stats } = await scene.finish(t, { mustRecover: keeps });
     assert.ok(stats.recovered > 100, JSON.stringify(stats));
   }));
+
+fault(true, 'unsubscribe, subscribe and the end of the connection in one breath leave nobody in presence', async () => {
+  const channel = 'n:breath';
+  const token = await cluster.minter([channel])('ada');
+  const life = (node) =>
+    new Promise((resolve, reject) => {
+      const socket = new WebSocket(`${cluster.urls[node]}?token=${token}`, 'raymesh.realtime.v1');
+      socket.on('message', (data) => {
+        const event = JSON.parse(data.toString());
+        if (event.type === 'welcome') socket.send(JSON.stringify({ type: 'subscribe', id: 1, channel }));
+        if (event.type !== 'subscribed' || event.id !== 1) return;
+        socket.send(JSON.stringify([{ type: 'unsubscribe', id: 2, channel }, { type: 'subscribe', id: 3, channel }]));
+        node % 2 === 0 ? socket.terminate() : socket.close(1000);
+      });
+      socket.on('error', reject);
+      socket.on('close', resolve);
+    });
+  for (let i = 0; i < (long ? 200 : 10); i++) await Promise.all(Array.from({ length: 8 }, (_, k) => life(k % nodes)));
+  const read = () => cluster.api('GET', `/api/v1/realtime/channels/${encodeURIComponent(channel)}/presence`);
+  await waitFor(async () => (await read()).json?.count === 0, 'presence to be empty', kPresenceTimeoutMs + 2000).catch(async (error) => assert.fail(`${error.message}: ${JSON.stringify((await read()).json)}`));
+});
 
 fault(redis, `a recovery storm: ${kStorm} clients reconnect at once, with positions`, async (t) => {
   const recorder = new Recorder();

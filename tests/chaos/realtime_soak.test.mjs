@@ -36,7 +36,7 @@ async function live(tokens) {
       else await cluster.api('POST', '/api/v1/realtime/publish', { channel: pick(channels), payload: { id: 'c' } });
       await pause(10 + Math.random() * 40);
     }
-    const death = pick(['close', 'terminate', 'bounce', 'mid-subscribe']);
+    const death = pick(['close', 'terminate', 'bounce', 'mid-subscribe', 'resubscribe']);
     count(death);
     if (death === 'bounce' && kind !== SseClient && client.ready) {
       client.bounce();
@@ -46,7 +46,11 @@ async function live(tokens) {
       client.drop();
       await waitFor(() => client.session.opened !== null && client.session.ended === null, 'the next connection to open', 30_000);
     }
-    if (death === 'terminate' || death === 'mid-subscribe') {
+    if (death === 'resubscribe' && kind === V1Client && client.ready) {
+      const [channel] = channels;
+      client.send([{ type: 'unsubscribe', id: 3000, channel }, { type: 'subscribe', id: 3001, channel }]);
+    }
+    if (death === 'terminate' || death === 'resubscribe' || death === 'mid-subscribe') {
       client.running = false;
       client.socket ? client.drop({ stay: true }) : client.request.destroy();
     }
