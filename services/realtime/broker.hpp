@@ -100,8 +100,11 @@ class Broker {
   /// After the last member has left, when `attach` has failed, or when the channel's actor has
   /// died, and then its members are gone, too. What is still on its way is dropped.
   virtual void detach(const ChannelPtr& channel) = 0;
-  /// The member is present and counted from the answer on. Also after a Refresh that asks for it.
-  virtual void enter(const ChannelPtr& channel, const MemberPtr& member, Answered done) = 0;
+  /// The member is present and counted from the answer on, which is the id that it is present
+  /// under: its own, or that of a handed-over member whose place it takes. Then it is to leave, and
+  /// to enter again, with that one. Also after a Refresh that asks for it.
+  virtual void enter(const ChannelPtr& channel, const MemberPtr& member,
+                     Answer<std::string> done) = 0;
   /// `handover`: its client has been asked to come back within this time, and stays present until
   /// then; 0: it leaves now.
   virtual void leave(const ChannelPtr& channel, const MemberPtr& member,

@@ -60,7 +60,7 @@ ChannelActor::behavior_type behave(Self self, std::weak_ptr<Channel> weak, std::
       },
       [channel](const Attached& m) { channel->attached(m.at); },
       [self, channel](const Entered& m) {
-        channel->entered(m.connection, m.status);
+        channel->entered(m.connection, m.id);
         after_messages(self);
         if (channel->is_retired()) self->quit();
       },

@@ -88,7 +88,7 @@ struct Attached {
 };
 struct Entered {
   ConnectionId connection;
-  Status status;
+  Result<std::string> id;
 };
 struct Refreshed {
   Result<Position> at;

@@ -94,20 +94,23 @@ void ChannelState::enter(Joining& joining) {
   if (joining.join.audience.watches && !std::exchange(watching_, true))
     broker().watch(channel, true);
   const ConnectionId connection = joining.join.member->connection;
-  broker().enter(channel, joining.join.member, [weak = channel_, connection](Status status) {
-    if (const auto c = weak.lock()) tell(*c, Entered{connection, std::move(status)});
-  });
+  broker().enter(channel, joining.join.member,
+                 [weak = channel_, connection](Result<std::string> id) {
+                   if (const auto c = weak.lock()) tell(*c, Entered{connection, std::move(id)});
+                 });
 }
 
-void ChannelState::entered(ConnectionId connection, const Status& status) {
+void ChannelState::entered(ConnectionId connection, const Result<std::string>& id) {
   const auto it = joining_.find(connection);
   if (it == joining_.end() || it->second.phase != Phase::kEntering) return;
-  if (it->second.gone || !status.ok()) {
+  MemberPtr& member = it->second.join.member;
+  if (id.ok()) member = with_id(member, *id);
+  if (it->second.gone || !id.ok()) {
     if (it->second.gone) {
-      if (const auto channel = channel_.lock(); channel && status.ok())
-        broker().leave(channel, it->second.join.member, std::chrono::milliseconds(0));
+      if (const auto channel = channel_.lock(); channel && id.ok())
+        broker().leave(channel, member, std::chrono::milliseconds(0));
     } else {
-      fail(it->second, status.error());
+      fail(it->second, id.error());
     }
     const auto next = std::move(it->second.next);
     joining_.erase(it);
@@ -141,7 +144,8 @@ void ChannelState::admit(Joining joining, std::optional<bool> recovered) {
   if (!channel) return;
   const Join& join = joining.join;
   const ConnectionId connection = join.member->connection;
-  Joined joined{std::move(channel), connection, join.ticket, at_, recovered, {}, at_, nullptr};
+  Joined joined{std::move(channel), connection, join.ticket, join.member, at_,
+                recovered,          {},         at_,         nullptr};
   if (recovered == true) {
     joined.at = *join.since;
     joined.missed = missed_since(join.audience.dialect, join.since->offset);
@@ -172,6 +176,7 @@ void ChannelState::fail(const Joining& joining, const Error& error) {
   outlets_->shards[connection.shard()]->post(Joined{std::move(channel),
                                                     connection,
                                                     joining.join.ticket,
+                                                    joining.join.member,
                                                     {},
                                                     {},
                                                     {},
@@ -371,10 +376,10 @@ void ChannelState::refresh(bool reenter) {
   if (!channel || link_ == Link::kDetached) return;
   if (reenter) {
     for (const ChannelMembers::Entry& entry : members_.entries())
-      broker().enter(channel, entry.member, [](const Status&) {});
+      broker().enter(channel, entry.member, [](const Result<std::string>&) {});
     for (auto& [connection, joining] : joining_)
       if (joining.phase == Phase::kRecovering)
-        broker().enter(channel, joining.join.member, [](const Status&) {});
+        broker().enter(channel, joining.join.member, [](const Result<std::string>&) {});
     if (watching_) broker().watch(channel, true);
   }
   broker().refreshed(channel, [weak = channel_](Result<Position> at) {

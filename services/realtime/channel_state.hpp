@@ -42,7 +42,7 @@ class ChannelState {
   bool is_retired() const { return retired_; }
 
   void attached(const Result<Position>& at);
-  void entered(ConnectionId connection, const Status& status);
+  void entered(ConnectionId connection, const Result<std::string>& id);
   void refreshed(const Result<Position>& at);
   void history_loaded(Result<HistoryPage>& page);
 

@@ -296,6 +296,7 @@ void Connection::on_joined(const Joined& joined) {
     subscribed.set_epoch(epoch_text(joined.at.epoch));
     subscribed.set_offset(joined.at.offset);
     if (joined.recovered) subscribed.set_recovered(*joined.recovered);
+    if (joined.member->id != member_->id) subscribed.set_member(joined.member->id);
     subscribed.set_conflated(joined.channel->rule().slow == SlowPolicy::kConflate);
     send_event(event);
     // Sending may have ended the connection, and its subscriptions with it.

@@ -95,6 +95,7 @@ void append_json(std::string& out, uint64_t id, const v1::Subscribed& e) {
   json.text("channel", e.channel()).text("epoch", e.epoch()).number("offset", e.offset());
   if (e.has_recovered()) json.boolean("recovered", e.recovered());
   if (e.conflated()) json.boolean("conflated", true);
+  if (!e.member().empty()) json.text("member", e.member());
   json.end();
 }
 

@@ -65,8 +65,9 @@ void MemoryBroker::publish(const std::string& project, const std::string& name,
   tell(*channel, std::move(message));
 }
 
-void MemoryBroker::enter(const ChannelPtr& channel, const MemberPtr& member, Answered done) {
-  done(ok_status());
+void MemoryBroker::enter(const ChannelPtr& channel, const MemberPtr& member,
+                         Answer<std::string> done) {
+  done(member->id);
   if (!channel->watched) return;
   MemberEvent event{true, {}};
   append_member_json(event.member_json, *member);

@@ -19,7 +19,7 @@ class MemoryBroker final : public Broker {
                std::shared_ptr<const PublishBatch> batch, Answer<Published> done) override;
   void attach(const ChannelPtr&, Answer<Position> done) override { done(Position{}); }
   void detach(const ChannelPtr&) override {}
-  void enter(const ChannelPtr& channel, const MemberPtr& member, Answered done) override;
+  void enter(const ChannelPtr& channel, const MemberPtr& member, Answer<std::string> done) override;
   void leave(const ChannelPtr& channel, const MemberPtr& member,
              std::chrono::milliseconds handover) override;
   void watch(const ChannelPtr& channel, bool wanted) override { channel->watched = wanted; }

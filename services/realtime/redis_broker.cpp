@@ -416,7 +416,8 @@ void RedisBroker::read_history(std::shared_ptr<HistoryRead> read) {
 
 // --- Members ---
 
-void RedisBroker::enter(const ChannelPtr& channel, const MemberPtr& member, Answered done) {
+void RedisBroker::enter(const ChannelPtr& channel, const MemberPtr& member,
+                        Answer<std::string> done) {
   run([this, channel, member, done = ensure(std::move(done))]() mutable {
     at(*channel).enter(channel, member, std::move(done));
   });

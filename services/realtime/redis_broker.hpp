@@ -60,7 +60,7 @@ class RedisBroker final : public Broker {
                std::shared_ptr<const PublishBatch> batch, Answer<Published> done) override;
   void attach(const ChannelPtr& channel, Answer<Position> done) override;
   void detach(const ChannelPtr& channel) override;
-  void enter(const ChannelPtr& channel, const MemberPtr& member, Answered done) override;
+  void enter(const ChannelPtr& channel, const MemberPtr& member, Answer<std::string> done) override;
   void leave(const ChannelPtr& channel, const MemberPtr& member,
              std::chrono::milliseconds handover) override;
   void watch(const ChannelPtr& channel, bool wanted) override;

@@ -247,12 +247,13 @@ void RedisPrimary::fail_positions(const std::string& why) {
 
 // --- Members ---
 
-void RedisPrimary::enter(const ChannelPtr& channel, const MemberPtr& member, Answered done) {
+void RedisPrimary::enter(const ChannelPtr& channel, const MemberPtr& member,
+                         Answer<std::string> done) {
   enter_now(channel, member, std::move(done), false);
 }
 
-void RedisPrimary::enter_now(const ChannelPtr& channel, const MemberPtr& member, Answered done,
-                             bool retried) {
+void RedisPrimary::enter_now(const ChannelPtr& channel, const MemberPtr& member,
+                             Answer<std::string> done, bool retried) {
   const auto topic = find(*channel);
   if (!topic) return done(Error(errors::kCancelled, "the channel is not attached"));
   const NodeId incarnation = lease_.incarnation();
@@ -273,7 +274,8 @@ void RedisPrimary::enter_now(const ChannelPtr& channel, const MemberPtr& member,
       .arg(member->id)
       .arg(member->identity)
       .arg(json)
-      .arg(member->token_id);
+      // Who is known already keeps its place, and takes nobody else's.
+      .arg(topic->members.contains(member->connection) ? std::string() : member->token_id);
   client_.eval(scripts::enter(), std::move(tail), Effect::kWrite, deadline(),
                [this, alive = std::weak_ptr<int>(alive_), channel, member, retried, incarnation,
                 done = std::move(done)](Result<Reply> reply) mutable {
@@ -283,23 +285,26 @@ void RedisPrimary::enter_now(const ChannelPtr& channel, const MemberPtr& member,
                });
 }
 
-void RedisPrimary::entered(const ChannelPtr& channel, const MemberPtr& member, Answered done,
-                           bool retried, NodeId incarnation, const Result<Reply>& reply) {
+void RedisPrimary::entered(const ChannelPtr& channel, const MemberPtr& member,
+                           Answer<std::string> done, bool retried, NodeId incarnation,
+                           const Result<Reply>& reply) {
   if (!reply.ok()) {
     refresh_failed_ = true;
     if (!was_refused(reply.error())) suspect();
     return done(answer_of_write(reply.error()));
   }
+  const bool present = reply->is_string();
   if (incarnation != lease_.incarnation())  // it was taken from us meanwhile
-    return enter_now(channel, member, std::move(done), retried);
-  if (reply->integer == scripts::kNoLease) {
+    return enter_now(channel, present ? with_id(member, reply->text) : member, std::move(done),
+                     retried);
+  if (!present) {
     if (retried) return done(unavailable("this node has lost its lease"));
     lease_.abandon();
     parked_.push_back({channel, member, std::move(done), deadline(), true});
     return lease_.tick();
   }
   if (const auto topic = find(*channel)) topic->members.insert(member->connection);
-  done(ok_status());
+  done(reply->text);
 }
 
 void RedisPrimary::leave(const ChannelPtr& channel, const MemberPtr& member,

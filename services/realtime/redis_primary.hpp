@@ -56,7 +56,7 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
   // As Broker's, for channels whose partition is here.
   void attach(const ChannelPtr& channel, Answer<Position> done);
   void detach(const ChannelPtr& channel);
-  void enter(const ChannelPtr& channel, const MemberPtr& member, Answered done);
+  void enter(const ChannelPtr& channel, const MemberPtr& member, Answer<std::string> done);
   void leave(const ChannelPtr& channel, const MemberPtr& member,
              std::chrono::milliseconds handover);
   void watch(const ChannelPtr& channel, bool wanted);
@@ -95,7 +95,7 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
   struct Parked {  // until there is an incarnation to enter under
     ChannelPtr channel;
     MemberPtr member;
-    Answered done;
+    Answer<std::string> done;
     std::chrono::steady_clock::time_point deadline;
     bool retried = false;
   };
@@ -113,9 +113,10 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
   void ask_position(const Topic& topic, Answer<Position> done);
   void on_position(const PositionMessage& message);
   void fail_positions(const std::string& why);
-  void enter_now(const ChannelPtr& channel, const MemberPtr& member, Answered done, bool retried);
-  void entered(const ChannelPtr& channel, const MemberPtr& member, Answered done, bool retried,
-               NodeId incarnation, const Result<redis::Reply>& reply);
+  void enter_now(const ChannelPtr& channel, const MemberPtr& member, Answer<std::string> done,
+                 bool retried);
+  void entered(const ChannelPtr& channel, const MemberPtr& member, Answer<std::string> done,
+               bool retried, NodeId incarnation, const Result<redis::Reply>& reply);
   void refresh_all();
   void refresh_some();
   void finish_refresh();

@@ -324,12 +324,8 @@ const Script& enter() {
   static const Script kScript = make(kUnlessFull, {kMembers, R"(
 local c, i, before, id, identity, json, token = unpack(ARGV)
 if not has_lease(i) then return -1 end
-local member = #identity .. ':' .. identity .. json
-if redis.call('HSET', 'rm:rt:m:' .. i .. ':' .. c, id, member) == 0 then return 1 end
-if redis.call('SADD', 'rm:rt:n:' .. c, i) == 1 then
-  redis.call('SADD', 'rm:rt:sweep:' .. i, 'c' .. c)
-  redis.call('PERSIST', 'rm:rt:s:' .. c)
-end
+local key = 'rm:rt:m:' .. i .. ':' .. c
+if redis.call('HEXISTS', key, id) == 1 then return id end
 local old = before ~= '' and take(c, before, id)
 if not old and token ~= '' and redis.call('EXISTS', 'rm:rt:d:' .. c) == 1 then
   for k = 1, handover_slots do
@@ -339,13 +335,26 @@ if not old and token ~= '' and redis.call('EXISTS', 'rm:rt:d:' .. c) == 1 then
       redis.call('HDEL', 'rm:rt:d:' .. c, field)
       redis.call('ZREM', 'rm:rt:handovers', c .. '\n' .. field)
       old = string.match(waiting, '^%d+:(.*)$')
+      -- Who comes back is whom the others know: all but the id is of the one that enters.
+      local _, was = split(old)
+      local old_id = string.match(was, '^{"id":"([^"\\]+)')
+      local head = '{"id":"' .. id .. '"'
+      if old_id and string.sub(json, 1, #head) == head then
+        json = '{"id":"' .. old_id .. '"' .. string.sub(json, #head + 1)
+        id = old_id
+      end
       break
     end
   end
 end
+redis.call('HSET', key, id, #identity .. ':' .. identity .. json)
+if redis.call('SADD', 'rm:rt:n:' .. c, i) == 1 then
+  redis.call('SADD', 'rm:rt:sweep:' .. i, 'c' .. c)
+  redis.call('PERSIST', 'rm:rt:s:' .. c)
+end
 if identity ~= '' then redis.call('HINCRBY', 'rm:rt:i:' .. c, identity, 1) end
 if old then forget_identity(c, (split(old))) else tell(c, {'\1', json}) end
-return 1
+return id
 )"});
   return kScript;
 }

@@ -14,6 +14,7 @@
 #include "libs/base/result.hpp"
 #include "libs/base/unique_function.hpp"
 #include "services/realtime/channel.hpp"
+#include "services/realtime/member.hpp"
 
 namespace raymesh::realtime {
 
@@ -33,6 +34,7 @@ struct Joined {
   ChannelPtr channel;
   ConnectionId connection;
   uint32_t ticket = 0;            // of its Join
+  MemberPtr member;               // as it is present
   Position at;                    // what comes next follows on it, the missed messages included
   std::optional<bool> recovered;  // nothing: no position was given
   Span missed;                    // to be sent first; empty: none

@@ -256,12 +256,27 @@ TEST_F(BrokerFaultsTest, HandedOverMembersDoNotFlicker) {
   b.reset();
   EXPECT_EQ(ids(*a, "room"), (std::vector<std::string>{"1", "watcher"}));
   auto c = node();
-  ASSERT_TRUE(c->join("room", "1", "ada").ok());
+  const auto joined = c->join("room", "again", "ada", std::nullopt, "1");
+  ASSERT_TRUE(joined.ok());
+  EXPECT_EQ(joined->member->id, "1");
   EXPECT_EQ(ids(*a, "room"), (std::vector<std::string>{"1", "watcher"}));
   EXPECT_EQ(a->presence("room")->count, 2u);
   EXPECT_EQ(a->publish("room", {"1"})->delivered, 2u);
   expect_served(*a, *a, "room");
   EXPECT_EQ(a->seen("room").events.back(), "join 1") << "neither left nor came again";
+  // It keeps the id when everything is registered anew, and takes no other's place then.
+  ASSERT_TRUE(c->join("room", "2", "ada", std::nullopt, "1").ok());
+  c->leave("room", "2", 30s);
+  redis_.cli({"EVAL",
+              "for _, k in ipairs(redis.call('KEYS', 'rm:rt:lease:*')) do "
+              "redis.call('DEL', k) end",
+              "0"});
+  ASSERT_TRUE(wait([&] {
+    return ids(*a, "room") == std::vector<std::string>{"1", "2", "watcher"};
+  }));
+  c->leave("room", "again");
+  ASSERT_TRUE(a->wait("room", [](const auto& s) { return s.events.back() == "leave 1"; }));
+  EXPECT_EQ(ids(*a, "room"), (std::vector<std::string>{"2", "watcher"}));
 }
 
 }  // namespace

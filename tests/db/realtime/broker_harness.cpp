@@ -144,13 +144,14 @@ void TestNode::take_text(const std::string& channel, std::string_view text) {
 }
 
 Result<Joined> TestNode::join(const std::string& channel, const std::string& id,
-                              const std::string& identity, std::optional<Position> since) {
+                              const std::string& identity, std::optional<Position> since,
+                              const std::string& token) {
   auto member = std::make_shared<Member>();
   const uint32_t ticket = ++last_;
   member->connection = ConnectionId::make(0, ticket, 1);
   member->id = id;
   member->identity = identity;
-  member->token_id = "jti-" + id;
+  member->token_id = "jti-" + (token.empty() ? id : token);
   member->project = kProject;
   const ChannelPtr pinned = registry_->pin(kProject, channel);
   places_[channel + "/" + id] = {member, pinned};

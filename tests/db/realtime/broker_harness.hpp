@@ -54,7 +54,7 @@ class TestNode {
   /// Makes a member; waits for the answer.
   Result<Joined> join(const std::string& channel, const std::string& id,
                       const std::string& identity = "",
-                      std::optional<Position> since = std::nullopt);
+                      std::optional<Position> since = std::nullopt, const std::string& token = "");
   void leave(const std::string& channel, const std::string& id,
              std::chrono::milliseconds handover = std::chrono::milliseconds(0));
   ConnectionId connection(const std::string& channel, const std::string& id);

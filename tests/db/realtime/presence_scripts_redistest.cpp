@@ -21,11 +21,11 @@ class PresenceScriptsTest : public ScriptTest {
 TEST_F(PresenceScriptsTest, MembersEnterAndLeave) {
   const std::string a = node();
   const std::string b = node();
-  EXPECT_EQ(enter(a, "1", "ada"), 1);
-  EXPECT_EQ(enter(b, "2", "ada"), 1);
-  EXPECT_EQ(enter(b, "3", "bob"), 1);
-  EXPECT_EQ(enter(b, "4"), 1);
-  EXPECT_EQ(enter(b, "4"), 1) << "again";
+  EXPECT_EQ(enter(a, "1", "ada"), "1");
+  EXPECT_EQ(enter(b, "2", "ada"), "2");
+  EXPECT_EQ(enter(b, "3", "bob"), "3");
+  EXPECT_EQ(enter(b, "4"), "4");
+  EXPECT_EQ(enter(b, "4"), "4") << "again";
   Page page = presence();
   EXPECT_EQ(page.count, 4);
   EXPECT_EQ(page.identities, 2);
@@ -44,7 +44,7 @@ TEST_F(PresenceScriptsTest, MembersEnterAndLeave) {
 TEST_F(PresenceScriptsTest, WithoutALeaseNobodyEnters) {
   const std::string a = node(1);
   ASSERT_TRUE(wait([&] { return redis_.cli({"EXISTS", "rm:rt:lease:" + a}) == "0"; }, 5s));
-  EXPECT_EQ(enter(a, "1"), scripts::kNoLease);
+  EXPECT_EQ(enter(a, "1"), std::to_string(scripts::kNoLease));
   EXPECT_EQ(watch(a), scripts::kNoLease);
   EXPECT_EQ(admit(a, 10), scripts::kNoLease);
   EXPECT_EQ(run(scripts::renew(), 1'000, a).items.at(1).integer, 0) << "it does not rise again";
@@ -109,7 +109,7 @@ TEST_F(PresenceScriptsTest, ANewIncarnationTakesItsMembersOverInSilence) {
   enter(before, "ghost", "bob");
   watch(after);
   TopicLog log(redis_, "rm:rt:t:p/room");
-  EXPECT_EQ(enter(after, "1", "ada", "", before), 1);
+  EXPECT_EQ(enter(after, "1", "ada", "", before), "1");
   EXPECT_EQ(presence().count, 2);
   EXPECT_EQ(presence().identities, 2);
   end_lease(before);
@@ -135,9 +135,9 @@ TEST_F(PresenceScriptsTest, AHandedOverMemberStaysUntilItsClientIsBack) {
   EXPECT_EQ(page.identities, 1);
   EXPECT_EQ(page.members, std::vector<std::string>{"old"});
   EXPECT_EQ(publish({"x"}).delivered, 0);
-  EXPECT_EQ(enter(b, "other", "bob", "another jti"), 1);
+  EXPECT_EQ(enter(b, "other", "bob", "another jti"), "other");
   EXPECT_EQ(presence().count, 2);
-  EXPECT_EQ(enter(b, "new", "ada", "jti"), 1);
+  EXPECT_EQ(enter(b, "new", "ada", "jti"), "old") << "under the id that the others know";
   page = presence();
   EXPECT_EQ(page.count, 2);
   EXPECT_EQ(page.identities, 2);
@@ -145,7 +145,9 @@ TEST_F(PresenceScriptsTest, AHandedOverMemberStaysUntilItsClientIsBack) {
   publish({"end"});
   EXPECT_EQ(log.take(3),
             (std::vector<std::string>{"messages 1:x", "join other", "messages 2:end"}));
-  leave(b, "new");
+  EXPECT_EQ(leave(b, "new"), 0);
+  EXPECT_EQ(leave(b, "old"), 1);
+  EXPECT_EQ(log.take(1), std::vector<std::string>{"leave old"});
   EXPECT_EQ(presence().identities, 1);
   EXPECT_EQ(redis_.cli({"EXISTS", "rm:rt:d:p/room", "rm:rt:handovers"}), "0");
 }
@@ -166,8 +168,8 @@ TEST_F(PresenceScriptsTest, AHandoverThatNobodyTakesEnds) {
   auto left = log.take(2);
   std::sort(left.begin(), left.end());
   EXPECT_EQ(left, (std::vector<std::string>{"leave 1", "leave 2"}));
-  EXPECT_EQ(enter(a, "back", "ada", "jti"), 1) << "whichever place is left";
-  EXPECT_EQ(presence().members, std::vector<std::string>{"back"});
+  EXPECT_EQ(enter(a, "back", "ada", "jti"), "3") << "whichever place is left";
+  EXPECT_EQ(presence().members, std::vector<std::string>{"3"});
 }
 
 TEST_F(PresenceScriptsTest, PagesGoThroughAllMembers) {

@@ -78,10 +78,12 @@ std::string ScriptTest::json_of(const std::string& id) {
   return R"({"id":")" + id + R"("})";
 }
 
-int64_t ScriptTest::enter(const std::string& node, const std::string& id,
-                          const std::string& identity, const std::string& token,
-                          const std::string& before) {
-  return run(scripts::enter(), kChannel, node, before, id, identity, json_of(id), token).integer;
+std::string ScriptTest::enter(const std::string& node, const std::string& id,
+                              const std::string& identity, const std::string& token,
+                              const std::string& before) {
+  const redis::Reply reply =
+      run(scripts::enter(), kChannel, node, before, id, identity, json_of(id), token);
+  return reply.is_string() ? reply.text : std::to_string(reply.integer);
 }
 
 int64_t ScriptTest::leave(const std::string& node, const std::string& id, const std::string& token,

@@ -64,8 +64,10 @@ class ScriptTest : public ::testing::Test {
   /// A node with a lease.
   std::string node(int lease_ms = 60'000);
   void end_lease(const std::string& node);
-  int64_t enter(const std::string& node, const std::string& id, const std::string& identity = "",
-                const std::string& token = "", const std::string& before = "");
+  /// The id under which it is present, or the number that is answered instead.
+  std::string enter(const std::string& node, const std::string& id,
+                    const std::string& identity = "", const std::string& token = "",
+                    const std::string& before = "");
   int64_t leave(const std::string& node, const std::string& id, const std::string& token = "",
                 int handover_ms = 0, const std::string& before = "");
   static std::string json_of(const std::string& id);

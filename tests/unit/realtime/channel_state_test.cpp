@@ -19,7 +19,7 @@ class ScriptedBroker final : public Broker {
                std::shared_ptr<const PublishBatch>, Answer<Published>) override {}
   void attach(const ChannelPtr&, Answer<Position>) override { note("attach"); }
   void detach(const ChannelPtr&) override { note("detach"); }
-  void enter(const ChannelPtr&, const MemberPtr& member, Answered) override {
+  void enter(const ChannelPtr&, const MemberPtr& member, Answer<std::string>) override {
     note("enter " + member->id);
   }
   void leave(const ChannelPtr&, const MemberPtr& member, std::chrono::milliseconds) override {
@@ -70,7 +70,7 @@ class ChannelStateTest : public ::testing::Test {
     state_->join({member, audience, since, n});
   }
   void leave(uint32_t n) { state_->leave({id(n), {}}); }
-  void enter(uint32_t n) { state_->entered(id(n), ok_status()); }
+  void enter(uint32_t n) { state_->entered(id(n), std::to_string(n)); }
   /// With members, at an offset.
   void start_with(std::initializer_list<uint32_t> members, uint64_t offset) {
     start();
@@ -208,6 +208,21 @@ TEST_F(ChannelStateTest, WhoLeavesWhileEnteringLeavesWhenItIsIn) {
   EXPECT_EQ(seen(), Calls{});
   enter(1);
   EXPECT_EQ(seen(), Calls{"1 joined at 5"});
+}
+
+TEST_F(ChannelStateTest, WhoTakesAPlaceOverIsPresentUnderItsId) {
+  start_with({9}, 5);
+  join(1);
+  state_->entered(id(1), std::string("before"));
+  EXPECT_EQ(seen(), Calls{"1 joined at 5"});
+  state_->refresh(true);
+  leave(1);
+  // Also when it has left before the answer.
+  join(2);
+  leave(2);
+  state_->entered(id(2), std::string("other"));
+  EXPECT_EQ(broker_->take(), (Calls{"enter 1", "enter 9", "enter before", "refreshed",
+                                    "leave before", "enter 2", "leave other"}));
 }
 
 TEST_F(ChannelStateTest, WhoCannotEnterIsToldAndIsNoMember) {
