@@ -125,15 +125,21 @@ fault(true, 'unsubscribe, subscribe and the end of the connection in one breath 
   const life = (node) =>
     new Promise((resolve, reject) => {
       const socket = new WebSocket(`${cluster.urls[node]}?token=${token}`, 'raymesh.realtime.v1');
+      const seen = [];
+      const late = setTimeout(() => reject(new Error(`a connection to node ${node} did not end: ${JSON.stringify(seen)}`)), 20_000);
       socket.on('message', (data) => {
         const event = JSON.parse(data.toString());
+        seen.push(event);
         if (event.type === 'welcome') socket.send(JSON.stringify({ type: 'subscribe', id: 1, channel }));
         if (event.type !== 'subscribed' || event.id !== 1) return;
         socket.send(JSON.stringify([{ type: 'unsubscribe', id: 2, channel }, { type: 'subscribe', id: 3, channel }]));
         node % 2 === 0 ? socket.terminate() : socket.close(1000);
       });
       socket.on('error', reject);
-      socket.on('close', resolve);
+      socket.on('close', (code) => {
+        clearTimeout(late);
+        resolve(code);
+      });
     });
   for (let i = 0; i < (long ? 200 : 10); i++) await Promise.all(Array.from({ length: 8 }, (_, k) => life(k % nodes)));
   const read = () => cluster.api('GET', `/api/v1/realtime/channels/${encodeURIComponent(channel)}/presence`);
