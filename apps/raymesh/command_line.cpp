@@ -22,6 +22,7 @@ const std::vector<GroupMember>& commands() {
       {"project", "create and list projects", project_command},
       {"key", "create, list and revoke API keys", key_command},
       {"token", "make service tokens for programs that call the services over gRPC", token_command},
+      {"realtime", "show and change the Redis primaries of realtime", realtime_command},
       {"certs", "make certificates for development", certs_command},
   };
   return kCommands;
@@ -128,7 +129,8 @@ int run_command(Invocation& invocation, const Command& command, config::Options&
   };
   auto positionals = options.load(input, {});
   if (!positionals.ok()) return fail(usage_error(positionals.error().message), kExitUsage);
-  if (positionals->size() != command.positionals) {
+  if (positionals->size() < command.positionals ||
+      (positionals->size() > command.positionals && !command.more)) {
     const std::string expected = command.arguments.empty() ? "no arguments" : command.arguments;
     const std::string got = positionals->size() > command.positionals
                                 ? "unexpected argument: " + (*positionals)[command.positionals]

@@ -39,6 +39,7 @@ struct Command {
   std::string arguments;  // of the synopsis: "<id>"
   std::string summary;
   size_t positionals = 0;  // exactly so many
+  bool more = false;       // or more
 };
 
 /// Where a command writes; `json` says in which form.

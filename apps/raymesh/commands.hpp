@@ -11,6 +11,7 @@ int project_command(Invocation& invocation);
 int key_command(Invocation& invocation);
 int migrate_command(Invocation& invocation);
 int token_command(Invocation& invocation);
+int realtime_command(Invocation& invocation);
 int certs_command(Invocation& invocation);
 
 /// `raymesh dev` (dev.cpp): runs until SIGINT or SIGTERM. `input.arguments` begins after "dev".

@@ -85,7 +85,11 @@ void ConnectionCounts::admit_to(const Scope& scope, std::shared_ptr<Admission> a
                     std::string(scope.owner) + " has as many connections as it may have",
                     std::chrono::seconds(5));
         } else {
-          ++counts_[scope.name];
+          const uint64_t count = ++counts_[scope.name];
+          if (RedisPrimary& now = at(scope.name); &now != &primary) {
+            tell(primary, scope.name, 0);
+            tell(now, scope.name, count);
+          }
           admission->admitted.push_back(scope.name);
           // Counted under an incarnation that is none of ours any more.
           if (incarnation != primary.lease().incarnation()) recount(primary);
@@ -108,6 +112,25 @@ void ConnectionCounts::less(const std::string& scope) {
                         Effect::kWrite, deadline(), [&primary](const Result<Reply>& reply) {
                           if (!reply.ok()) primary.suspect();
                         });
+}
+
+void ConnectionCounts::tell(RedisPrimary& primary, const std::string& scope, uint64_t count) {
+  if (primary.lease().incarnation() == 0) return;  // it is recounted when it has one
+  primary.client().eval(scripts::recount(),
+                        redis::Command("0", node_text(primary.lease().incarnation()), scope, count),
+                        Effect::kWrite, deadline(), [&primary](const Result<Reply>& reply) {
+                          if (!reply.ok() || reply->integer != 1) primary.suspect();
+                        });
+}
+
+void ConnectionCounts::move(const RedisPrimaries::View& before, const RedisPrimaries::View& now) {
+  for (const auto& [scope, count] : counts_) {
+    RedisPrimary& was = before.at(scope);
+    RedisPrimary& is = now.at(scope);
+    if (&was == &is) continue;
+    tell(was, scope, 0);
+    tell(is, scope, count);
+  }
 }
 
 void ConnectionCounts::recount(RedisPrimary& primary) {

@@ -7,24 +7,23 @@
 #include <unordered_map>
 #include <vector>
 
-#include "libs/redis/store.hpp"
 #include "services/realtime/broker.hpp"
-#include "services/realtime/redis_primary.hpp"
+#include "services/realtime/redis_primaries.hpp"
 
 namespace raymesh::realtime {
 
 class ConnectionCounts {
  public:
-  ConnectionCounts(const redis::Store& store,
-                   const std::vector<std::unique_ptr<RedisPrimary>>& primaries,
-                   ConnectionLimits limits)
-      : store_(store), primaries_(primaries), limits_(limits) {}
+  ConnectionCounts(const std::unique_ptr<RedisPrimaries>& primaries, ConnectionLimits limits)
+      : primaries_(primaries), limits_(limits) {}
 
   /// As Broker's.
   void admit(const MemberPtr& member, Answered done);
   void dismiss(const MemberPtr& member);
   /// Tells a primary the counts of this node, for its new incarnation there.
   void recount(RedisPrimary& primary);
+  /// The ring has changed: counts go where they are looked for now.
+  void move(const RedisPrimaries::View& before, const RedisPrimaries::View& now);
 
  private:
   struct Scope {
@@ -35,12 +34,12 @@ class ConnectionCounts {
   struct Admission;
 
   std::vector<Scope> scopes(const Member& member) const;
-  RedisPrimary& at(const std::string& scope) { return *primaries_[store_.pick(scope)]; }
+  RedisPrimary& at(const std::string& scope) { return primaries_->view().at(scope); }
   void admit_to(const Scope& scope, std::shared_ptr<Admission> admission);
   void less(const std::string& scope);
+  static void tell(RedisPrimary& primary, const std::string& scope, uint64_t count);
 
-  const redis::Store& store_;
-  const std::vector<std::unique_ptr<RedisPrimary>>& primaries_;
+  const std::unique_ptr<RedisPrimaries>& primaries_;
   const ConnectionLimits limits_;
   std::unordered_map<std::string, uint64_t> counts_;  // of this node
 };

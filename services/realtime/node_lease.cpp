@@ -1,6 +1,7 @@
 #include "services/realtime/node_lease.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <ctime>
 #include <utility>
 
@@ -18,6 +19,12 @@ constexpr std::chrono::milliseconds kRetry{250};
 
 redis::Client::Clock::time_point deadline() {
   return redis::Client::Clock::now() + std::chrono::seconds(2);
+}
+
+uint64_t version_of(const std::string& text) {
+  uint64_t version = 0;
+  std::from_chars(text.data(), text.data() + text.size(), version);
+  return version;
 }
 
 }  // namespace
@@ -67,17 +74,18 @@ void NodeLease::take_new() {
                  if (alive.expired()) return;
                  asking_ = false;
                  if (ended_) return;
-                 if (!reply.ok() || boot_time() >= sent + lease_) {
+                 if (!reply.ok() || reply->items.size() != 2 || boot_time() >= sent + lease_) {
                    register_at_ = boot_time() + kRetry;
                    return;
                  }
                  if (previous_ != 0) drop(previous_);
                  previous_ = std::exchange(incarnation_, fresh);
-                 generation_ = reply->text;
+                 generation_ = reply->items[0].text;
                  abandoned_ = false;
                  valid_until_ = sent + lease_;
                  renew_at_ = sent + microseconds(lease_) / 4;
                  owner_.registered();
+                 owner_.ring_told(version_of(reply->items[1].text));
                });
 }
 
@@ -93,10 +101,12 @@ void NodeLease::renew() {
                  if (alive.expired()) return;
                  asking_ = false;
                  if (ended_) return;
-                 if (!reply.ok() || reply->items.size() < 2) {
+                 if (!reply.ok() || reply->items.size() < 3) {
                    renew_at_ = sent + kRetry;
                    return;
                  }
+                 owner_.ring_told(version_of(reply->items.back().text));
+                 if (ended_) return;
                  // Another generation: Redis may have forgotten the last things that it was told.
                  if (reply->items[1].integer != 1 || reply->items[0].text != generation_) {
                    log::warn("Redis has lost this node's lease or was restarted",

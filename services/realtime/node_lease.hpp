@@ -28,6 +28,8 @@ class NodeLease {
     virtual void registered() = 0;
     /// Redis knows the incarnation still.
     virtual void renewed() = 0;
+    /// What version of the ring Redis keeps; whenever it has answered.
+    virtual void ring_told(uint64_t version) = 0;
   };
 
   NodeLease(redis::Client& client, NodeId node, std::chrono::milliseconds lease, Owner& owner)

@@ -59,18 +59,9 @@ UniqueFunction<void(Result<T>)> ensure(UniqueFunction<void(Result<T>)> done) {
   return Ensured<T>(std::move(done));
 }
 
-redis::ClientConfig client_config() {
-  redis::ClientConfig config;
-  config.client_name = "raymesh-realtime";
-  config.scripts = {&scripts::register_node(), &scripts::renew(),    &scripts::sweep(),
-                    &scripts::publish(),       &scripts::position(), &scripts::history(),
-                    &scripts::enter(),         &scripts::leave(),    &scripts::watch(),
-                    &scripts::presence(),      &scripts::admit(),    &scripts::dismiss(),
-                    &scripts::recount(),       &scripts::revoke()};
-  config.hello = &scripts::hello();
-  config.hello_tail.arg(0);
-  config.stall_timeout = milliseconds(3'000);
-  return config;
+Error no_ring_in_time() {
+  return {errors::kUnavailable, "the list of Redis primaries has changed, and could not be had",
+          std::chrono::milliseconds(1000)};
 }
 
 }  // namespace
@@ -85,6 +76,21 @@ struct RedisBroker::Loop final : net::WheelTimer {
   net::WheelDriver wheel;
   bool running = false;
   bool posted = false;
+};
+
+// What is published, until Redis has taken it.
+struct RedisBroker::Outgoing {
+  std::string key;
+  const ChannelRule& rule;
+  std::shared_ptr<const PublishBatch> batch;
+  Answer<Published> done;  // may be empty
+
+  void answer(Result<Published> result) {
+    if (done) std::exchange(done, nullptr)(std::move(result));
+  }
+  ~Outgoing() {
+    answer(Error(errors::kUnavailable, "the broker is stopped", std::chrono::milliseconds(1000)));
+  }
 };
 
 // Until its limit is reached or nothing is left.
@@ -133,34 +139,44 @@ RedisBroker::RedisBroker(const RedisBrokerConfig& config, caf::actor_system& act
     if (node_.lag) node_.lag(std::chrono::duration<double>(lag).count());
   };
   shared_.on_control = [this](RedisPrimary& primary, ControlMessage& message) {
-    revocations_->on_message(primary, message);
+    if (const auto* ring = std::get_if<RingMessage>(&message))
+      primaries_->told(primary, ring->version);
+    else
+      revocations_->on_message(primary, message);
   };
+  shared_.place = [this](const std::string& key) {
+    const RingView& ring = primaries_->view().ring;
+    return std::make_pair(ring.version(), ring.home(key));
+  };
+  shared_.on_ring = [this](RedisPrimary& primary, uint64_t version) {
+    primaries_->told(primary, version);
+  };
+  shared_.ask_again = [this](RedisPrimary& primary, uint64_t version, const std::string& key,
+                             Answer<Position> done) {
+    primaries_->wait(primary, version, [this, key, done = std::move(done)](bool ok) mutable {
+      if (!ok) return done(no_ring_in_time());
+      at(key).ask(key, std::move(done));
+    });
+  };
+  shared_.primary_of = [this](const Channel& channel) -> RedisPrimary& { return at(channel); };
   shared_.on_link_up = [this](RedisPrimary& primary) { revocations_->load(primary); };
   shared_.on_registered = [this](RedisPrimary& primary) { connections_->recount(primary); };
 
   // All of it on its thread: nothing of it may run before everything is there.
   std::promise<void> made;
   io_.post(0, [&] {
-    auto store = redis::Store::open(io_.context(0), config.urls, config.password, client_config());
-    store_ = std::move(store).value();  // check() has found the urls to be good
     loop_ = std::make_unique<Loop>(*this, io_.context(0), actors);
-    connections_ = std::make_unique<ConnectionCounts>(*store_, primaries_, node_.limits);
+    connections_ = std::make_unique<ConnectionCounts>(primaries_, node_.limits);
     revocations_ = std::make_unique<RevocationExchange>(
         shared_.node, node_, primaries_,
         [this](UniqueFunction<void()> task) { run(std::move(task)); });
-    for (size_t i = 0; i < config.urls.size(); ++i) {
-      redis::SubscriberConfig subscriber;
-      subscriber.link.address = redis::parse_address(config.urls[i]).value();
-      if (subscriber.link.address.password.empty())
-        subscriber.link.address.password = config.password;
-      subscriber.link.client_name = "raymesh-realtime-sub";
-      subscriber.ping_interval = config.ping_interval;
-      subscriber.silence = config.silence;
-      subscriber.hello = &scripts::hello();
-      subscriber.hello_tail.arg(0);
-      primaries_.push_back(std::make_unique<RedisPrimary>(io_.context(0), store_->primary(i),
-                                                          std::move(subscriber), shared_));
-    }
+    primaries_ = std::make_unique<RedisPrimaries>(
+        io_.context(0),
+        RedisPrimaries::Config{config.urls, config.password, config.ping_interval, config.silence},
+        shared_, [this](const RedisPrimaries::View& before, const RedisPrimaries::View& now) {
+          connections_->move(before, now);
+          revocations_->copy(before, now);
+        });
     tick();
     made.set_value();
   });
@@ -186,8 +202,9 @@ void RedisBroker::stop(milliseconds grace) {
   auto ending = std::make_shared<Ending>();
   auto ended = ending->all.get_future();
   io_.post(0, [this, ending] {
-    ending->left = primaries_.size();
-    for (const auto& primary : primaries_)
+    const std::vector<RedisPrimary*> open = primaries_->open();
+    ending->left = open.size();
+    for (RedisPrimary* primary : open)
       primary->end([ending] {
         if (--ending->left == 0) ending->all.set_value();
       });
@@ -198,8 +215,7 @@ void RedisBroker::stop(milliseconds grace) {
     loop_->disarm();
     loop_->wheel.stop();
     revocations_->close();
-    for (const auto& primary : primaries_) primary->close();
-    store_->close();
+    primaries_->close();
     closed.set_value();
   });
   closed.get_future().wait();
@@ -217,7 +233,7 @@ size_t RedisBroker::count_members() {
   std::promise<size_t> answer;
   io_.post(0, [&] {
     size_t count = 0;
-    for (const auto& primary : primaries_) count += primary->members();
+    for (const RedisPrimary* primary : primaries_->open()) count += primary->members();
     answer.set_value(count);
   });
   return answer.get_future().get();
@@ -245,12 +261,11 @@ void RedisBroker::run_actors() {
 }
 
 void RedisBroker::tick() {
-  bool ready = !stopped_.load();
+  primaries_->tick();
+  const bool ready = !stopped_.load() && primaries_->ready();
   bool paused = false;
   uint64_t topics = 0, messages = 0, bytes = 0, breaks = 0;
-  for (const auto& primary : primaries_) {
-    primary->tick();
-    ready = ready && primary->ready();
+  for (const RedisPrimary* primary : primaries_->open()) {
     paused = paused || primary->paused();
     const redis::SubscriberStats stats = primary->stats();
     topics += primary->topics();
@@ -263,6 +278,7 @@ void RedisBroker::tick() {
   messages_ = messages;
   bytes_ = bytes;
   breaks_ = breaks;
+  ring_ = primaries_->view().ring.version();
   revocations_->tick();
   run_actors();
   loop_->wheel.arm(*loop_, paused ? kPausedTick : kTick);
@@ -275,7 +291,7 @@ Status RedisBroker::ready() const {
 }
 
 RedisBrokerStats RedisBroker::stats() const {
-  return {topics_, messages_, bytes_, breaks_, publish_failures_, microseconds(lag_us_)};
+  return {topics_, messages_, bytes_, breaks_, publish_failures_, ring_, microseconds(lag_us_)};
 }
 
 RedisPrimary& RedisBroker::at(const Channel& channel) {
@@ -295,38 +311,60 @@ void RedisBroker::publish(const std::string& project, const std::string& name,
     if (done) done(Error(errors::kUnavailable, "the broker is stopped", milliseconds(1000)));
     return;
   }
-  std::string key = channel_key(project, name);
-  const ChannelRule& channel_rule = rule(name, local);
+  send(std::unique_ptr<Outgoing>(new Outgoing{channel_key(project, name), rule(name, local),
+                                              std::move(batch), std::move(done)}));
+}
+
+void RedisBroker::send(std::unique_ptr<Outgoing> out) {
+  if (primaries_->holding()) {
+    io_.post(0, [this, out = std::move(out)]() mutable {
+      primaries_->hold(
+          [this, out = std::move(out)](bool ok) mutable { send_again(std::move(out), ok); });
+    });
+    return;
+  }
+  const RedisPrimaries::View& view = primaries_->view();
+  RedisPrimary& primary = view.at(out->key);
+  const ChannelRule& channel_rule = out->rule;
+  const PublishBatch& batch = *out->batch;
   redis::Command tail;
-  tail.reserve(256 + key.size() + 4 * batch->count() + batch->bytes());
+  tail.reserve(288 + out->key.size() + 4 * batch.count() + batch.bytes());
   tail.arg(0)
-      .arg(key)
+      .arg(out->key)
       .arg(epoch_text(propose_epoch()))
-      .arg(batch->count())
-      .arg(encode_body(*batch, shared_.node, static_cast<uint64_t>(boot_time().count())))
-      .arg(done ? 1 : 0)
+      .arg(batch.count())
+      .arg(encode_body(batch, shared_.node, static_cast<uint64_t>(boot_time().count())))
+      .arg(out->done ? 1 : 0)
       .arg(channel_rule.history_messages)
       .arg(channel_rule.history_bytes)
       .arg(channel_rule.history_ttl.count())
-      .arg(idle_life(channel_rule).count());
-  redis::Client& client = store_->at(key);
-  if (!done) {
-    client.eval(scripts::publish(), std::move(tail), Effect::kWrite, deadline(),
-                [this](const Result<Reply>& reply) {
-                  if (!reply.ok()) publish_failures_.fetch_add(1, std::memory_order_relaxed);
-                });
-    return;
-  }
-  client.eval(scripts::publish(), std::move(tail), Effect::kWrite, deadline(),
-              [this, key = std::move(key), origin = batch->origin(),
-               done = std::move(done)](const Result<Reply>& reply) mutable {
-                done(published(key, origin, reply));
-                run_actors();
-              });
+      .arg(idle_life(channel_rule).count())
+      .arg(view.ring.version())
+      .arg(view.ring.home(out->key));
+  primary.client().eval(scripts::publish(), std::move(tail), Effect::kWrite, deadline(),
+                        [this, out = std::move(out), &primary,
+                         version = view.ring.version()](const Result<Reply>& reply) mutable {
+                          if (reply.ok() && is_old_ring(*reply)) {
+                            primaries_->wait(primary, version,
+                                             [this, out = std::move(out)](bool ok) mutable {
+                                               send_again(std::move(out), ok);
+                                             });
+                            return;
+                          }
+                          Result<Published> result = published(*out, reply);
+                          if (!out->done) return;
+                          out->answer(std::move(result));
+                          run_actors();
+                        });
 }
 
-Result<Published> RedisBroker::published(const std::string& key, ConnectionId origin,
-                                         const Result<Reply>& reply) {
+void RedisBroker::send_again(std::unique_ptr<Outgoing> out, bool ok) {
+  if (ok) return send(std::move(out));
+  publish_failures_.fetch_add(1, std::memory_order_relaxed);
+  out->answer(no_ring_in_time());
+}
+
+Result<Published> RedisBroker::published(const Outgoing& sent, const Result<Reply>& reply) {
   if (!reply.ok()) {
     publish_failures_.fetch_add(1, std::memory_order_relaxed);
     return answer_of_write(reply.error());
@@ -337,7 +375,8 @@ Result<Published> RedisBroker::published(const std::string& key, ConnectionId or
   Published out;
   out.last = {*epoch, static_cast<uint64_t>(reply->items[1].integer)};
   out.delivered = static_cast<uint64_t>(reply->items[2].integer);
-  if (origin && out.delivered > 0 && at(key).is_member(key, origin)) --out.delivered;
+  const ConnectionId origin = sent.batch->origin();
+  if (origin && out.delivered > 0 && at(sent.key).is_member(sent.key, origin)) --out.delivered;
   return out;
 }
 
@@ -378,10 +417,21 @@ void RedisBroker::read_history(std::shared_ptr<HistoryRead> read) {
       .arg(after.offset)
       .arg(std::min(r.limit - r.page.messages.size(), kPageMessages))
       .arg(kPageBytes)
-      .arg(r.rule.history_ttl.count());
-  store_->at(r.key).eval(
+      .arg(r.rule.history_ttl.count())
+      .arg(primaries_->view().ring.version())
+      .arg(primaries_->view().ring.home(r.key));
+  RedisPrimary& primary = at(r.key);
+  primary.client().eval(
       scripts::history(), std::move(tail), Effect::kWrite, deadline(),
-      [this, read = std::move(read)](Result<Reply> reply) mutable {
+      [this, read = std::move(read), &primary,
+       version = primaries_->view().ring.version()](Result<Reply> reply) mutable {
+        if (reply.ok() && is_old_ring(*reply)) {
+          primaries_->wait(primary, version, [this, read = std::move(read)](bool ok) mutable {
+            if (!ok) return read->done(no_ring_in_time());
+            read_history(std::move(read));
+          });
+          return;
+        }
         HistoryRead& got = *read;
         if (!reply.ok()) {
           got.done(Error(errors::kUnavailable, reply.error().message, milliseconds(1000)));
@@ -453,10 +503,20 @@ void RedisBroker::read_presence(std::shared_ptr<PresenceRead> read) {
       .arg(r.key)
       .arg(std::min(r.limit - r.members, kPageMembers))
       .arg(r.cursor.node)
-      .arg(r.cursor.place);
-  store_->at(r.key).eval(
+      .arg(r.cursor.place)
+      .arg(primaries_->view().ring.version());
+  RedisPrimary& primary = at(r.key);
+  primary.client().eval(
       scripts::presence(), std::move(tail), Effect::kRead, deadline(),
-      [this, read = std::move(read)](const Result<Reply>& reply) mutable {
+      [this, read = std::move(read), &primary,
+       version = primaries_->view().ring.version()](const Result<Reply>& reply) mutable {
+        if (reply.ok() && is_old_ring(*reply)) {
+          primaries_->wait(primary, version, [this, read = std::move(read)](bool ok) mutable {
+            if (!ok) return read->done(no_ring_in_time());
+            read_presence(std::move(read));
+          });
+          return;
+        }
         PresenceRead& got = *read;
         if (!reply.ok() || reply->items.size() != 5) {
           got.done(Error(errors::kUnavailable,

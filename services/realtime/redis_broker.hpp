@@ -1,6 +1,6 @@
 // The broker of many nodes: messages go through Redis' sharded pub/sub, and one script gives them
 // their place, keeps history and counts. Each channel's partition has its primary, by consistent
-// hashing. All state is in RedisPrimary, ConnectionCounts and RevocationExchange, on a thread of
+// hashing. All state is in RedisPrimaries, ConnectionCounts and RevocationExchange, on a thread of
 // the broker's own, where channel actors that it wakes run, too; publishing goes to Redis' client
 // from the caller's thread.
 //
@@ -14,9 +14,8 @@
 #include <vector>
 
 #include "libs/net/io_threads.hpp"
-#include "libs/redis/store.hpp"
 #include "services/realtime/broker.hpp"
-#include "services/realtime/redis_primary.hpp"
+#include "services/realtime/redis_primaries.hpp"
 
 namespace caf {
 class actor_system;
@@ -46,6 +45,7 @@ struct RedisBrokerStats {
   uint64_t bytes = 0;
   uint64_t link_breaks = 0;
   uint64_t publish_failures = 0;
+  uint64_t ring = 0;                      // version of the list of primaries
   std::chrono::microseconds last_lag{0};  // from this node's publish until it came back
 };
 
@@ -82,6 +82,7 @@ class RedisBroker final : public Broker {
 
  private:
   struct Loop;  // the thread's own: its actors and its timer
+  struct Outgoing;
   struct HistoryRead;
   struct PresenceRead;
 
@@ -90,26 +91,26 @@ class RedisBroker final : public Broker {
   size_t count_members();
   void run_actors();
   const ChannelRule& rule(const std::string& name, const ChannelPtr& local) const;
-  RedisPrimary& at(const std::string& key) { return *primaries_[store_->pick(key)]; }
+  RedisPrimary& at(const std::string& key) { return primaries_->view().at(key); }
   RedisPrimary& at(const Channel& channel);
-  Result<Published> published(const std::string& key, ConnectionId origin,
-                              const Result<redis::Reply>& reply);
+  void send(std::unique_ptr<Outgoing> out);
+  void send_again(std::unique_ptr<Outgoing> out, bool ok);
+  Result<Published> published(const Outgoing& out, const Result<redis::Reply>& reply);
   void read_history(std::shared_ptr<HistoryRead> read);
   void read_presence(std::shared_ptr<PresenceRead> read);
 
   const BrokerNode node_;
   net::IoThreads io_;
   RedisPrimary::Shared shared_;
-  std::unique_ptr<redis::Store> store_;
   std::unique_ptr<Loop> loop_;
-  std::vector<std::unique_ptr<RedisPrimary>> primaries_;
+  std::unique_ptr<RedisPrimaries> primaries_;
   std::unique_ptr<ConnectionCounts> connections_;
   std::unique_ptr<RevocationExchange> revocations_;
   std::atomic<bool> stopped_{false};
 
   // For ready() and stats(), by tick().
   std::atomic<bool> ready_{false};
-  std::atomic<uint64_t> topics_{0}, messages_{0}, bytes_{0}, breaks_{0};
+  std::atomic<uint64_t> topics_{0}, messages_{0}, bytes_{0}, breaks_{0}, ring_{0};
   std::atomic<uint64_t> publish_failures_{0};
   std::atomic<int64_t> lag_us_{0};
 };

@@ -2,6 +2,8 @@
 
 #include <random>
 
+#include "services/realtime/redis_scripts.hpp"
+
 namespace raymesh::realtime {
 
 uint64_t propose_epoch() {
@@ -12,6 +14,10 @@ uint64_t propose_epoch() {
   }();
   const uint64_t epoch = random();
   return epoch == 0 ? 1 : epoch;
+}
+
+bool is_old_ring(const redis::Reply& reply) {
+  return reply.is_integer() && reply.integer == scripts::kOldRing;
 }
 
 bool was_refused(const Error& error) {

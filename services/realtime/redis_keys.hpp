@@ -5,6 +5,7 @@
 #include <string>
 
 #include "libs/base/result.hpp"
+#include "libs/redis/reply.hpp"
 #include "services/realtime/channel_rules.hpp"
 #include "services/realtime/topic_message.hpp"
 
@@ -34,6 +35,8 @@ inline std::chrono::milliseconds idle_life(const ChannelRule& rule) {
 /// Random enough for an epoch that may be needed; cheap, because it mostly is not.
 uint64_t propose_epoch();
 
+/// The script has refused the caller's ring.
+bool is_old_ring(const redis::Reply& reply);
 /// Nothing was changed in Redis.
 bool was_refused(const Error& error);
 /// What a caller is told of a write that failed.

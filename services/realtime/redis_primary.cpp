@@ -47,16 +47,16 @@ std::string previous_text(const NodeLease& lease) {
 // same name takes the place of the last.
 class RedisPrimary::Topic final : public redis::Subscriber::Sink {
  public:
-  Topic(RedisPrimary& owner, const Channel& channel)
-      : owner_(owner),
+  Topic(RedisPrimary& of, const Channel& channel)
+      : owner(&of),
         key(channel_key(channel.project(), channel.name())),
         idle(idle_life(channel.rule())) {}
 
   void on_message(std::string_view payload) override {
-    TopicMessage message = decode_topic(payload, owner_.shared_.node);
+    TopicMessage message = decode_topic(payload, owner->shared_.node);
     if (auto* messages = std::get_if<TopicMessages>(&message)) {
-      if (messages->sent != 0 && owner_.shared_.on_lag)
-        owner_.shared_.on_lag(boot_time() - std::chrono::microseconds(messages->sent));
+      if (messages->sent != 0 && owner->shared_.on_lag)
+        owner->shared_.on_lag(boot_time() - std::chrono::microseconds(messages->sent));
       for (const ChannelPtr& channel : channels)
         tell(*channel, Arrived{messages->first, messages->batch});
     } else if (const auto* events = std::get_if<std::vector<TopicEvent>>(&message)) {
@@ -73,15 +73,13 @@ class RedisPrimary::Topic final : public redis::Subscriber::Sink {
                        [](const ChannelPtr& channel) { return channel->watched.load(); });
   }
 
- private:
-  RedisPrimary& owner_;
-
- public:
   enum class State : uint8_t { kNone, kSubscribing, kSubscribed };
 
+  RedisPrimary* owner;
   const std::string key;
   const milliseconds idle;
   State state = State::kNone;
+  bool moved = false;  // from another primary, and its channels have not been told yet
   std::vector<ChannelPtr> channels;
   std::vector<Answer<Position>> waiting;  // for the subscription
   std::unordered_set<ConnectionId, ConnectionIdHash> members;
@@ -130,6 +128,7 @@ void RedisPrimary::close() {
   fail_positions("the broker is stopped");
   parked_.clear();
   to_refresh_.clear();
+  to_settle_.clear();
   topics_.clear();
 }
 
@@ -176,12 +175,19 @@ void RedisPrimary::attach(const ChannelPtr& channel, Answer<Position> done) {
   topic->channels.push_back(channel);
   if (topic->state == Topic::State::kSubscribed) return ask_position(*topic, std::move(done));
   topic->waiting.push_back(std::move(done));
+  subscribe(topic, false);
+}
+
+void RedisPrimary::subscribe(const std::shared_ptr<Topic>& topic, bool counted) {
   if (std::exchange(topic->state, Topic::State::kSubscribing) == Topic::State::kSubscribing) return;
+  if (counted) ++settling_;
   subscriber_.subscribe(channel_topic(topic->key), topic,
-                        [this, alive = std::weak_ptr<int>(alive_),
+                        [this, alive = std::weak_ptr<int>(alive_), counted,
                          weak = std::weak_ptr<Topic>(topic)](const Status& status) {
+                          if (alive.expired()) return;
+                          if (counted) --settling_;
                           const auto t = weak.lock();
-                          if (alive.expired() || !t) return;
+                          if (!t || t->owner != this) return;
                           t->state = status.ok() ? Topic::State::kSubscribed : Topic::State::kNone;
                           for (Answer<Position>& waiting : std::exchange(t->waiting, {})) {
                             if (status.ok())
@@ -189,8 +195,22 @@ void RedisPrimary::attach(const ChannelPtr& channel, Answer<Position> done) {
                             else
                               waiting(status.error());
                           }
+                          if (t->moved && !status.ok()) to_settle_.push_back(t);
+                          if (status.ok() && std::exchange(t->moved, false))
+                            for (const ChannelPtr& channel : t->channels)
+                              tell(*channel, Refresh{true});
                           shared_.run_actors();
+                          if (status.ok()) settle();
                         });
+}
+
+void RedisPrimary::ask(const std::string& key, Answer<Position> done) {
+  const auto it = topics_.find(key);
+  if (it == topics_.end()) return done(Error(errors::kCancelled, "the channel is not attached"));
+  const std::shared_ptr<Topic> topic = it->second;
+  if (topic->state == Topic::State::kSubscribed) return ask_position(*topic, std::move(done));
+  topic->waiting.push_back(std::move(done));
+  subscribe(topic, false);
 }
 
 void RedisPrimary::detach(const ChannelPtr& channel) {
@@ -211,22 +231,27 @@ void RedisPrimary::ask_position(const Topic& topic, Answer<Position> done) {
   if (!ready()) return done(unavailable("the link to Redis is down"));
   const uint64_t number = ++last_question_;
   questions_.emplace(number, Asked{std::move(done), deadline()});
+  const auto [ring, home] = shared_.place(topic.key);
   redis::Command tail;
   tail.arg(0)
       .arg(topic.key)
       .arg(epoch_text(propose_epoch()))
       .arg(topic.idle.count())
       .arg(node_topic(shared_.node))
-      .arg(encode_position_head(number));
+      .arg(encode_position_head(number))
+      .arg(ring)
+      .arg(home);
   // The answer is what comes over the subscription: only there it has its place.
   client_.eval(
       scripts::position(), std::move(tail), Effect::kWrite, deadline(),
-      [this, alive = std::weak_ptr<int>(alive_), number](Result<Reply> reply) {
-        if (alive.expired() || reply.ok()) return;
+      [this, alive = std::weak_ptr<int>(alive_), number, key = topic.key,
+       version = ring](Result<Reply> reply) {
+        if (alive.expired() || (reply.ok() && !is_old_ring(*reply))) return;
         const auto it = questions_.find(number);
         if (it == questions_.end()) return;
         Answer<Position> asked = std::move(it->second.done);
         questions_.erase(it);
+        if (reply.ok()) return shared_.ask_again(*this, version, key, std::move(asked));
         asked(unavailable("Redis did not tell the channel's position: " + reply.error().message));
         shared_.run_actors();
       });
@@ -255,7 +280,11 @@ void RedisPrimary::enter(const ChannelPtr& channel, const MemberPtr& member,
 void RedisPrimary::enter_now(const ChannelPtr& channel, const MemberPtr& member,
                              Answer<std::string> done, bool retried) {
   const auto topic = find(*channel);
-  if (!topic) return done(Error(errors::kCancelled, "the channel is not attached"));
+  if (!topic) {
+    if (RedisPrimary* now = elsewhere(*channel))
+      return now->enter(channel, member, std::move(done));
+    return done(Error(errors::kCancelled, "the channel is not attached"));
+  }
   const NodeId incarnation = lease_.incarnation();
   if (incarnation == 0) {
     if (parked_.size() >= kMaxParked)
@@ -290,10 +319,16 @@ void RedisPrimary::entered(const ChannelPtr& channel, const MemberPtr& member,
                            const Result<Reply>& reply) {
   if (!reply.ok()) {
     refresh_failed_ = true;
-    if (!was_refused(reply.error())) suspect();
+    const auto topic = find(*channel);
+    // Redis may believe in it; or it is one that has to be entered again, and was not.
+    if (!was_refused(reply.error()) || (topic && topic->members.contains(member->connection)))
+      suspect();
     return done(answer_of_write(reply.error()));
   }
   const bool present = reply->is_string();
+  const auto topic = find(*channel);
+  if (RedisPrimary* now = topic ? nullptr : elsewhere(*channel))
+    return now->enter(channel, present ? with_id(member, reply->text) : member, std::move(done));
   if (incarnation != lease_.incarnation())  // it was taken from us meanwhile
     return enter_now(channel, present ? with_id(member, reply->text) : member, std::move(done),
                      retried);
@@ -303,7 +338,7 @@ void RedisPrimary::entered(const ChannelPtr& channel, const MemberPtr& member,
     parked_.push_back({channel, member, std::move(done), deadline(), true});
     return lease_.tick();
   }
-  if (const auto topic = find(*channel)) topic->members.insert(member->connection);
+  if (topic) topic->members.insert(member->connection);
   done(reply->text);
 }
 
@@ -426,7 +461,12 @@ void RedisPrimary::refreshed(const ChannelPtr& channel, Answer<Position> done) {
     const bool ok = at.ok();
     done(std::move(at));
     const ChannelPtr c = weak.lock();
-    if (alive.expired() || !c || being_refreshed_.erase(c.get()) == 0) return;
+    if (alive.expired() || !c) return;
+    if (being_refreshed_.erase(c.get()) == 0) {
+      // It has come from another primary, and nobody else will ask it to look where it stands.
+      if (!ok && linked_ && find(*c)) suspect();
+      return;
+    }
     if (!ok) refresh_failed_ = true;
     refresh_some();
   });
@@ -440,12 +480,93 @@ void RedisPrimary::finish_refresh() {
   sweep_at_ = {};
 }
 
+// --- When the ring has changed ---
+
+void RedisPrimary::move_out(const std::function<RedisPrimary&(const std::string& key)>& place) {
+  for (auto it = topics_.begin(); it != topics_.end();) {
+    RedisPrimary& now = place(it->first);
+    if (&now == this) {
+      ++it;
+      continue;
+    }
+    const std::shared_ptr<Topic> topic = std::move(it->second);
+    it = topics_.erase(it);
+    for (const ChannelPtr& channel : topic->channels) being_refreshed_.erase(channel.get());
+    topic->owner = &now;
+    if (std::exchange(topic->state, Topic::State::kNone) != Topic::State::kNone)
+      subscriber_.unsubscribe(channel_topic(topic->key));
+    forget(topic->key, now);
+    now.move_in(topic);
+  }
+  std::vector<Parked> gone;
+  std::erase_if(parked_, [&](Parked& parked) {
+    if (find(*parked.channel)) return false;
+    gone.push_back(std::move(parked));
+    return true;
+  });
+  for (Parked& parked : gone)
+    enter_now(parked.channel, parked.member, std::move(parked.done), false);
+  refresh_some();
+}
+
+/// Where it is attached, if that is another primary by now.
+RedisPrimary* RedisPrimary::elsewhere(const Channel& channel) const {
+  RedisPrimary& now = shared_.primary_of(channel);
+  return &now != this && now.find(channel) ? &now : nullptr;
+}
+
+/// What Redis keeps here of the channel. Behind all that was sent about it.
+void RedisPrimary::forget(const std::string& key, RedisPrimary& now) {
+  if (lease_.incarnation() == 0) return;
+  redis::Command tail;
+  tail.arg(0).arg(key).arg(node_text(lease_.incarnation())).arg(previous_text(lease_));
+  client_.eval(scripts::forget(), std::move(tail), Effect::kWrite, deadline(),
+               [this, alive = std::weak_ptr<int>(alive_), key, &now](const Result<Reply>& reply) {
+                 if (alive.expired()) return;
+                 if (!reply.ok()) return suspect();
+                 if (reply->items.empty()) return;
+                 redis::Command handed;
+                 handed.arg(0).arg(key);
+                 for (const Reply& item : reply->items) {
+                   if (item.is_integer())
+                     handed.arg(item.integer);
+                   else
+                     handed.arg(item.text);
+                 }
+                 now.client_.eval(scripts::hand_over(), std::move(handed), Effect::kWrite,
+                                  deadline(), [](const Result<Reply>&) {});
+               });
+}
+
+void RedisPrimary::move_in(const std::shared_ptr<Topic>& topic) {
+  topics_[topic->key] = topic;
+  topic->moved = true;
+  to_settle_.push_back(topic);
+  settle();
+}
+
+void RedisPrimary::settle() {
+  while (!to_settle_.empty() && settling_ < kRefreshBatch && ready()) {
+    const auto topic = to_settle_.front().lock();
+    to_settle_.pop_front();
+    if (topic && topic->owner == this && topic->moved && !topic->channels.empty())
+      subscribe(topic, true);
+  }
+}
+
+void RedisPrimary::retire() {
+  retired_ = true;
+  sweep_at_ = {};
+  lease_.end([] {});
+}
+
 // --- By the clock ---
 
 void RedisPrimary::tick() {
   const auto now = SteadyClock::now();
   subscribe_control();
   lease_.tick();
+  settle();
   if (linked_ && client_.ready() && !std::exchange(reading_, true)) shared_.on_link_up(*this);
   if (subscriber_.paused() && !(shared_.overloaded && shared_.overloaded()))
     subscriber_.pause(false);
@@ -490,19 +611,20 @@ void RedisPrimary::sweep(UniqueFunction<void()> done) {
       .arg(done ? 0 : kSweepLock.count())
       .arg(kSweepBudget)
       .arg(kIdleLife.count());
-  client_.eval(scripts::sweep(), std::move(tail), Effect::kWrite, deadline(),
-               [this, alive = std::weak_ptr<int>(alive_),
-                done = std::move(done)](const Result<Reply>& reply) mutable {
-                 if (alive.expired()) {
-                   if (done) done();
-                   return;
-                 }
-                 sweeping_ = false;
-                 const bool more =
-                     reply.ok() && reply->items.size() == 2 && reply->items[1].integer == 1;
-                 if (more) return sweep(std::move(done));
-                 if (done) done();
-               });
+  client_.eval(
+      scripts::sweep(), std::move(tail), Effect::kWrite, deadline(),
+      [this, alive = std::weak_ptr<int>(alive_),
+       done = std::move(done)](const Result<Reply>& reply) mutable {
+        if (alive.expired()) {
+          if (done) done();
+          return;
+        }
+        sweeping_ = false;
+        const bool more = reply.ok() && reply->items.size() >= 2 && reply->items[1].integer == 1;
+        empty_ = retired_ && reply.ok() && reply->items.size() == 3 && reply->items[2].integer == 0;
+        if (more) return sweep(std::move(done));
+        if (done) done();
+      });
 }
 
 void RedisPrimary::end(UniqueFunction<void()> done) {

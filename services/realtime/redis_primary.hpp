@@ -45,6 +45,15 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
     std::function<void(RedisPrimary&)> on_link_up;
     /// There is a new incarnation, of which Redis knows nothing else yet.
     std::function<void(RedisPrimary&)> on_registered;
+    /// The ring's version, and that since which the channel has its place by it.
+    std::function<std::pair<uint64_t, uint64_t>(const std::string& key)> place;
+    /// This primary keeps a ring of this version.
+    std::function<void(RedisPrimary&, uint64_t version)> on_ring;
+    /// The primary has refused a ring of this version: asks for the position when there is another.
+    std::function<void(RedisPrimary&, uint64_t version, const std::string& key, Answer<Position>)>
+        ask_again;
+    /// Where the channel is by now.
+    std::function<RedisPrimary&(const Channel&)> primary_of;
     /// From a publish of this node's until it came back; may be empty.
     std::function<void(std::chrono::microseconds)> on_lag;
   };
@@ -61,6 +70,19 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
              std::chrono::milliseconds handover);
   void watch(const ChannelPtr& channel, bool wanted);
   void refreshed(const ChannelPtr& channel, Answer<Position> done);
+
+  /// The channel's position, when it is subscribed.
+  void ask(const std::string& key, Answer<Position> done);
+
+  // --- When the ring has changed ---
+
+  /// Gives away the channels whose place is another primary: they are subscribed to there, and look
+  /// where they stand.
+  void move_out(const std::function<RedisPrimary&(const std::string& key)>& place);
+  /// No channel has its place here any more. It goes on to sweep what others leave.
+  void retire();
+  /// Nothing is left that needs to be swept, and nobody who may leave something.
+  bool is_empty() const { return empty_; }
 
   /// Whether the connection is a member of the channel here.
   bool is_member(const std::string& key, ConnectionId connection) const;
@@ -108,8 +130,14 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
   // NodeLease
   void registered() override;
   void renewed() override;
+  void ring_told(uint64_t version) override { shared_.on_ring(*this, version); }
 
   std::shared_ptr<Topic> find(const Channel& channel) const;
+  void subscribe(const std::shared_ptr<Topic>& topic, bool counted);
+  void move_in(const std::shared_ptr<Topic>& topic);
+  void settle();
+  void forget(const std::string& key, RedisPrimary& now);
+  RedisPrimary* elsewhere(const Channel& channel) const;
   void ask_position(const Topic& topic, Answer<Position> done);
   void on_position(const PositionMessage& message);
   void fail_positions(const std::string& why);
@@ -143,6 +171,12 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
   bool refresh_failed_ = false;
   std::deque<std::weak_ptr<Channel>> to_refresh_;
   std::unordered_map<const Channel*, std::chrono::steady_clock::time_point> being_refreshed_;
+
+  // Channels that have come from another primary and are not subscribed yet.
+  std::deque<std::weak_ptr<Topic>> to_settle_;
+  size_t settling_ = 0;
+  bool retired_ = false;
+  bool empty_ = false;
 
   std::vector<Parked> parked_;
   bool suspicious_ = false;

@@ -13,24 +13,34 @@ constexpr const char* kAlways = "#!lua flags=allow-oom\n";
 constexpr const char* kUnlessFull = "#!lua\n";
 constexpr const char* kReads = "#!lua flags=no-writes\n";
 
-// The channel's epoch and last offset. What is of an older generation counts as not there. The
-// state is packed, which is faster than text: epoch (16), offset, bytes of history, generation (the
-// rest).
+// A caller that knows an older ring than this primary would do what nobody sees.
+constexpr const char* kFence = R"(
+local function is_old(stored, ring)
+  return stored and stored ~= ring and tonumber(stored) > tonumber(ring)
+end
+)";
+
+// The channel's epoch and last offset. What is of an older generation counts as not there, and so
+// does what is of a time before the channel was here without a break. The state is packed, which is
+// faster than text: epoch (16), offset, bytes of history, ring's version when the epoch began (4),
+// generation (the rest).
 constexpr const char* kState = R"(
--- Reads, and begins the epoch if there is none.
-local function position(c, proposed, idle)
+-- Reads, and begins the epoch if there is none. Nothing when the caller's ring is old.
+local function position(c, proposed, idle, ring, home)
   local key = 'rm:rt:s:' .. c
-  local head = redis.call('MGET', 'rm:rt:gen', key)
+  local head = redis.call('MGET', 'rm:rt:gen', key, 'rm:rt:ring')
+  if is_old(head[3], ring) then return nil end
   local gen, state = head[1] or '0', head[2]
   local used = redis.call('EXISTS', 'rm:rt:n:' .. c) == 1
-  if state and string.sub(state, 33) == gen then
+  if state and string.sub(state, 37) == gen and
+      struct.unpack('<I4', state, 33) >= tonumber(home) then
     if not used and redis.call('PTTL', key) < tonumber(idle) then
       redis.call('PEXPIRE', key, idle)
     end
     return string.sub(state, 1, 16), (struct.unpack('<I8', state, 17))
   end
   redis.call('DEL', 'rm:rt:h:' .. c)
-  state = proposed .. struct.pack('<I8I8', 0, 0) .. gen
+  state = proposed .. struct.pack('<I8I8I4', 0, 0, tonumber(ring)) .. gen
   if used then redis.call('SET', key, state) else redis.call('SET', key, state, 'PX', idle) end
   return proposed, 0
 end
@@ -75,6 +85,7 @@ end
 -- The state of a channel without members lives a while longer, and as long as its history.
 local function maybe_unused(c, idle)
   if redis.call('EXISTS', 'rm:rt:n:' .. c) == 0 then
+    if redis.call('EXISTS', 'rm:rt:d:' .. c) == 0 then redis.call('DEL', 'rm:rt:i:' .. c) end
     local life = math.max(tonumber(idle), redis.call('PTTL', 'rm:rt:h:' .. c))
     redis.call('PEXPIRE', 'rm:rt:s:' .. c, string.format('%.0f', life))
   end
@@ -88,6 +99,13 @@ local function take(c, i, id)
   return member
 end
 local handover_slots = 4
+)";
+
+constexpr const char* kRevoked = R"(
+local function expire_revoked()
+  local last = redis.call('ZRANGE', 'rm:rt:revoked', -1, -1, 'WITHSCORES')
+  redis.call('EXPIREAT', 'rm:rt:revoked', string.format('%.0f', tonumber(last[2]) + 1))
+end
 )";
 
 Script make(const char* flags, std::initializer_list<const char*> parts) {
@@ -116,7 +134,7 @@ const Script& register_node() {
   static const Script kScript = make(kAlways, {R"(
 redis.call('SET', 'rm:rt:lease:' .. ARGV[1], ARGV[2], 'PX', ARGV[3])
 redis.call('SADD', 'rm:rt:nodes', ARGV[1])
-return redis.call('GET', 'rm:rt:gen') or '0'
+return {redis.call('GET', 'rm:rt:gen') or '0', redis.call('GET', 'rm:rt:ring') or '0'}
 )"});
   return kScript;
 }
@@ -125,6 +143,7 @@ const Script& renew() {
   static const Script kScript = make(kAlways, {R"(
 local out = {redis.call('GET', 'rm:rt:gen') or '0'}
 for n = 2, #ARGV do out[n] = redis.call('PEXPIRE', 'rm:rt:lease:' .. ARGV[n], ARGV[1]) end
+out[#out + 1] = redis.call('GET', 'rm:rt:ring') or '0'
 return out
 )"});
   return kScript;
@@ -191,10 +210,12 @@ for _, item in ipairs(due) do
     local identity, json = split(string.match(member, '^%d+:(.*)$'))
     forget_identity(c, identity)
     tell(c, {'\0', json})
+    maybe_unused(c, idle)
     gone = gone + 1
   end
 end
-return {gone, #due >= left and 1 or 0}
+return {gone, #due >= left and 1 or 0,
+        redis.call('SCARD', 'rm:rt:nodes') + redis.call('ZCARD', 'rm:rt:handovers')}
 )"});
   return kScript;
 }
@@ -206,13 +227,18 @@ const Script& publish() {
   static const Script kScript = make(kUnlessFull, {R"(
 local call, c, count, body = redis.call, ARGV[1], tonumber(ARGV[3]), ARGV[4]
 local state_key = 'rm:rt:s:' .. c
-local head = call('MGET', 'rm:rt:gen', state_key)
-local gen, state = head[1] or '0', head[2]
-local epoch, last, bytes, fresh = ARGV[2], 0, 0, true
-if state and string.sub(state, 33) == gen then
-  epoch, fresh = string.sub(state, 1, 16), false
-  last, bytes = struct.unpack('<I8I8', state, 17)
+local head = call('MGET', 'rm:rt:gen', state_key, 'rm:rt:ring')
+local gen, state, ring = head[1] or '0', head[2], head[3]
+if ring and ring ~= ARGV[10] and tonumber(ring) > tonumber(ARGV[10]) then return -2 end
+local epoch, last, bytes, born, fresh = ARGV[2], 0, 0, 0, true
+if state and string.sub(state, 37) == gen then
+  last, bytes, born = struct.unpack('<I8I8I4', state, 17)
+  fresh = born < tonumber(ARGV[11])
+end
+if not fresh then
+  epoch = string.sub(state, 1, 16)
 else
+  last, bytes, born = 0, 0, tonumber(ARGV[10])
   call('DEL', 'rm:rt:h:' .. c)
 end
 
@@ -258,7 +284,7 @@ if keep > 0 then
   call('PEXPIRE', key, ARGV[8])
 end
 
-state = epoch .. struct.pack('<I8I8', last + count, bytes) .. gen
+state = epoch .. struct.pack('<I8I8I4', last + count, bytes, born) .. gen
 if not fresh and keep == 0 then call('SET', state_key, state, 'KEEPTTL')
 elseif call('EXISTS', 'rm:rt:n:' .. c) == 1 then call('SET', state_key, state)
 else call('SET', state_key, state, 'PX', ARGV[9]) end
@@ -278,8 +304,9 @@ return {epoch, last + count, delivered}
 }
 
 const Script& position() {
-  static const Script kScript = make(kAlways, {kState, R"(
-local epoch, offset = position(ARGV[1], ARGV[2], ARGV[3])
+  static const Script kScript = make(kAlways, {kFence, kState, R"(
+local epoch, offset = position(ARGV[1], ARGV[2], ARGV[3], ARGV[6], ARGV[7])
+if not epoch then return -2 end
 if ARGV[4] ~= '' then
   redis.call('SPUBLISH', ARGV[4], ARGV[5] .. epoch .. struct.pack('<I8', offset))
 end
@@ -289,9 +316,10 @@ return {epoch, offset}
 }
 
 const Script& history() {
-  static const Script kScript = make(kAlways, {kState, kNow, R"(
+  static const Script kScript = make(kAlways, {kFence, kState, kNow, R"(
 local c = ARGV[1]
-local epoch, offset = position(c, ARGV[2], ARGV[3])
+local epoch, offset = position(c, ARGV[2], ARGV[3], ARGV[9], ARGV[10])
+if not epoch then return -2 end
 local next, limit, most = 1, tonumber(ARGV[6]), tonumber(ARGV[7])
 if ARGV[4] == epoch then next = tonumber(ARGV[5]) + 1 end
 local oldest = now_ms() - tonumber(ARGV[8])
@@ -405,7 +433,8 @@ return 1
 }
 
 const Script& presence() {
-  static const Script kScript = make(kReads, {kMembers, R"(
+  static const Script kScript = make(kReads, {kFence, kMembers, R"(
+if is_old(redis.call('GET', 'rm:rt:ring'), ARGV[5]) then return -2 end
 local c, limit, at, cursor = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local handed = 'rm:rt:d:' .. c
 local names, count = {}, 0
@@ -483,8 +512,13 @@ const Script& recount() {
 local i = ARGV[1]
 if not has_lease(i) then return -1 end
 for n = 2, #ARGV, 2 do
-  redis.call('HSET', 'rm:rt:a:' .. ARGV[n], i, ARGV[n + 1])
-  redis.call('SADD', 'rm:rt:sweep:' .. i, 'a' .. ARGV[n])
+  if ARGV[n + 1] == '0' then
+    redis.call('HDEL', 'rm:rt:a:' .. ARGV[n], i)
+    redis.call('SREM', 'rm:rt:sweep:' .. i, 'a' .. ARGV[n])
+  else
+    redis.call('HSET', 'rm:rt:a:' .. ARGV[n], i, ARGV[n + 1])
+    redis.call('SADD', 'rm:rt:sweep:' .. i, 'a' .. ARGV[n])
+  end
 end
 return 1
 )"});
@@ -492,11 +526,12 @@ return 1
 }
 
 const Script& revoke() {
-  static const Script kScript = make(kAlways, {R"(
+  static const Script kScript = make(kAlways, {kRevoked, R"(
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', 'rm:rt:revoked', '-inf', string.format('(%.0f', now))
 if redis.call('ZCARD', 'rm:rt:revoked') >= tonumber(ARGV[3]) then return {0} end
 redis.call('ZADD', 'rm:rt:revoked', ARGV[2], ARGV[1])
+expire_revoked()
 redis.call('SPUBLISH', 'rm:rt:control', ARGV[4])
 local out = {1}
 for _, i in ipairs(redis.call('SMEMBERS', 'rm:rt:nodes')) do
@@ -504,6 +539,77 @@ for _, i in ipairs(redis.call('SMEMBERS', 'rm:rt:nodes')) do
   if id then out[#out + 1] = id end
 end
 return out
+)"});
+  return kScript;
+}
+
+const Script& keep_revocations() {
+  static const Script kScript = make(kAlways, {kRevoked, R"(
+for n = 1, #ARGV, 2 do redis.call('ZADD', 'rm:rt:revoked', ARGV[n + 1], ARGV[n]) end
+expire_revoked()
+return 1
+)"});
+  return kScript;
+}
+
+const Script& set_ring() {
+  static const Script kScript = make(kAlways, {R"(
+local known = redis.call('GET', 'rm:rt:ring')
+if known and tonumber(known) >= tonumber(ARGV[1]) then
+  return redis.call('GET', 'rm:rt:primaries') or ''
+end
+redis.call('MSET', 'rm:rt:ring', ARGV[1], 'rm:rt:primaries', ARGV[2])
+if ARGV[3] ~= '' then redis.call('SPUBLISH', 'rm:rt:control', ARGV[3]) end
+return ARGV[2]
+)"});
+  return kScript;
+}
+
+const Script& forget() {
+  static const Script kScript = make(kAlways, {kNow, R"(
+local c = ARGV[1]
+for n = 2, 3 do
+  local i = ARGV[n]
+  if i ~= '' then
+    redis.call('UNLINK', 'rm:rt:m:' .. i .. ':' .. c)
+    redis.call('SREM', 'rm:rt:n:' .. c, i)
+    redis.call('SREM', 'rm:rt:w:' .. c, i)
+    redis.call('SREM', 'rm:rt:sweep:' .. i, 'c' .. c, 'w' .. c)
+  end
+end
+local out, now = {}, now_ms()
+local handed = redis.call('HGETALL', 'rm:rt:d:' .. c)
+for n = 1, #handed, 2 do
+  local deadline, member = string.match(handed[n + 1], '^(%d+):(.*)$')
+  out[#out + 1] = handed[n]
+  out[#out + 1] = math.max(tonumber(deadline) - now, 1)
+  out[#out + 1] = member
+  redis.call('ZREM', 'rm:rt:handovers', c .. '\n' .. handed[n])
+end
+redis.call('UNLINK', 'rm:rt:d:' .. c)
+if redis.call('EXISTS', 'rm:rt:n:' .. c) == 0 then
+  redis.call('UNLINK', 'rm:rt:i:' .. c, 'rm:rt:w:' .. c, 'rm:rt:s:' .. c, 'rm:rt:h:' .. c)
+end
+return out
+)"});
+  return kScript;
+}
+
+const Script& hand_over() {
+  static const Script kScript = make(kAlways, {kNow, kMembers, R"(
+local c, now = ARGV[1], now_ms()
+for n = 2, #ARGV, 3 do
+  local field, member = ARGV[n], ARGV[n + 2]
+  local deadline = string.format('%.0f', now + tonumber(ARGV[n + 1]))
+  local identity, json = split(member)
+  if redis.call('HSETNX', 'rm:rt:d:' .. c, field, deadline .. ':' .. member) == 1 then
+    redis.call('ZADD', 'rm:rt:handovers', deadline, c .. '\n' .. field)
+    if identity ~= '' then redis.call('HINCRBY', 'rm:rt:i:' .. c, identity, 1) end
+  else
+    tell(c, {'\0', json})
+  end
+end
+return 1
 )"});
   return kScript;
 }

@@ -47,7 +47,8 @@ void RevocationExchange::revoke(Revocation revocation, Answer<RevokeReport> done
   Open& open = open_[number];
   open.done = std::move(done);
   open.deadline = SteadyClock::now() + kTimeout;
-  open.asked = primaries_.size();
+  const auto& primaries = primaries_->view().primaries;
+  open.asked = primaries.size();
   open.expected.insert(self_);
 
   // Here at once, whatever becomes of Redis.
@@ -56,7 +57,7 @@ void RevocationExchange::revoke(Revocation revocation, Answer<RevokeReport> done
   act(revocation, [this, number](uint64_t connections) { closed(number, self_, connections); });
 
   const std::string message = encode(RevocationMessage{number, self_, revocation});
-  for (const auto& primary : primaries_) {
+  for (RedisPrimary* primary : primaries) {
     redis::Command tail("0", encoded, revocation.keep_until, kMostKept, message);
     primary->client().eval(scripts::revoke(), std::move(tail), Effect::kWrite, deadline(),
                            [this, number](const Result<Reply>& reply) {
@@ -153,6 +154,36 @@ void RevocationExchange::load_page(RedisPrimary& primary, size_t from) {
         }
         if (reply->items.size() == kPage) load_page(primary, from + kPage);
       });
+}
+
+void RevocationExchange::copy(const RedisPrimaries::View& before, const RedisPrimaries::View& now) {
+  std::vector<RedisPrimary*> fresh;
+  for (RedisPrimary* primary : now.primaries)
+    if (!before.has(primary)) fresh.push_back(primary);
+  if (fresh.empty()) return;
+  // Each of the ring keeps all of them.
+  for (RedisPrimary* primary : before.primaries)
+    if (primary->client().ready()) return copy_page(*primary, std::move(fresh), 0);
+}
+
+void RevocationExchange::copy_page(RedisPrimary& from, std::vector<RedisPrimary*> to,
+                                   size_t first) {
+  from.client().call(redis::Command("ZREVRANGEBYSCORE", "rm:rt:revoked", "+inf", "-inf",
+                                    "WITHSCORES", "LIMIT", first, kPage),
+                     Effect::kRead, deadline(),
+                     [this, &from, to = std::move(to), first](const Result<Reply>& reply) mutable {
+                       if (!reply.ok() || reply->items.empty()) return;
+                       for (RedisPrimary* primary : to) {
+                         redis::Command tail;
+                         tail.arg(0);
+                         for (const Reply& item : reply->items) tail.arg(item.text);
+                         primary->client().eval(scripts::keep_revocations(), std::move(tail),
+                                                Effect::kWrite, deadline(),
+                                                [](const Result<Reply>&) {});
+                       }
+                       if (reply->items.size() == 2 * kPage)
+                         copy_page(from, std::move(to), first + kPage);
+                     });
 }
 
 void RevocationExchange::close() {

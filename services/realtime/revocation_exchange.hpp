@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "services/realtime/broker.hpp"
-#include "services/realtime/redis_primary.hpp"
+#include "services/realtime/redis_primaries.hpp"
 
 namespace raymesh::realtime {
 
@@ -22,7 +22,7 @@ class RevocationExchange {
   using Run = std::function<void(UniqueFunction<void()>)>;  // on the broker's thread
 
   RevocationExchange(NodeId self, const BrokerNode& node,
-                     const std::vector<std::unique_ptr<RedisPrimary>>& primaries, Run run)
+                     const std::unique_ptr<RedisPrimaries>& primaries, Run run)
       : self_(self), node_(node), primaries_(primaries), run_(std::move(run)) {}
 
   /// As Broker's.
@@ -31,6 +31,8 @@ class RevocationExchange {
   void on_message(RedisPrimary& primary, ControlMessage& message);
   /// Reads what is kept on a primary, and acts on what is new.
   void load(RedisPrimary& primary);
+  /// The ring has changed: what is kept goes to its new primaries, too.
+  void copy(const RedisPrimaries::View& before, const RedisPrimaries::View& now);
   void tick();
   /// Answers what is open.
   void close();
@@ -51,10 +53,11 @@ class RevocationExchange {
   void closed(uint64_t number, NodeId node, uint64_t connections);
   void check(uint64_t number, bool late);
   void load_page(RedisPrimary& primary, size_t from);
+  void copy_page(RedisPrimary& from, std::vector<RedisPrimary*> to, size_t first);
 
   const NodeId self_;
   const BrokerNode& node_;
-  const std::vector<std::unique_ptr<RedisPrimary>>& primaries_;
+  const std::unique_ptr<RedisPrimaries>& primaries_;
   const Run run_;
   std::map<uint64_t, Open> open_;
   std::unordered_set<std::string> known_;  // encoded; what this node has acted on

@@ -11,7 +11,14 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-enum Kind : uint8_t { kMessages = 1, kEvents = 2, kRevocation = 3, kClosed = 4, kPosition = 5 };
+enum Kind : uint8_t {
+  kMessages = 1,
+  kEvents = 2,
+  kRevocation = 3,
+  kClosed = 4,
+  kPosition = 5,
+  kRing = 6
+};
 
 template <class T>
 void put(std::string& out, T value) {
@@ -149,6 +156,13 @@ std::string encode(const ClosedMessage& message) {
   return out;
 }
 
+std::string encode(const RingMessage& message) {
+  std::string out;
+  put(out, static_cast<uint8_t>(kRing));
+  put(out, message.version);
+  return out;
+}
+
 ControlMessage decode_control(std::string_view bytes) {
   Reader in(bytes);
   const auto kind = in.take<uint8_t>();
@@ -168,6 +182,11 @@ ControlMessage decode_control(std::string_view bytes) {
       out.at.epoch = *epoch;
       return out;
     }
+  }
+  if (kind == kRing) {
+    RingMessage out;
+    out.version = in.take<uint64_t>();
+    if (in.at_end()) return out;
   }
   if (kind == kRevocation) {
     RevocationMessage out;

@@ -9,6 +9,7 @@
 //   revocation     u8 3, u64 number, u64 node to be told, revocation (the rest)
 //   closed         u8 4, u64 number, u64 node that tells, u64 connections
 //   position       u8 5, u64 number, epoch (16 hex digits), u64 offset
+//   ring           u8 6, u64 version
 #pragma once
 
 #include <cstdint>
@@ -62,12 +63,17 @@ struct PositionMessage {
   uint64_t number = 0;
   Position at;
 };
+/// There is a newer list of primaries.
+struct RingMessage {
+  uint64_t version = 0;
+};
 /// The part of it that the script completes.
 std::string encode_position_head(uint64_t number);
 std::string encode(const RevocationMessage& message);
 std::string encode(const ClosedMessage& message);
+std::string encode(const RingMessage& message);
 using ControlMessage =
-    std::variant<std::monostate, RevocationMessage, ClosedMessage, PositionMessage>;
+    std::variant<std::monostate, RevocationMessage, ClosedMessage, PositionMessage, RingMessage>;
 ControlMessage decode_control(std::string_view bytes);
 
 /// As it is kept.

@@ -13,7 +13,7 @@ class MessageScriptsTest : public ScriptTest {
 
   std::pair<std::string, int64_t> position(uint64_t proposed) {
     const redis::Reply reply =
-        run(scripts::position(), kChannel, epoch_text(proposed), 60'000, "", "");
+        run(scripts::position(), kChannel, epoch_text(proposed), 60'000, "", "", ring_, home_);
     return {reply.items.at(0).text, reply.items.at(1).integer};
   }
   int64_t ttl(const std::string& key) { return std::stoll(redis_.cli({"PTTL", key})); }
@@ -32,6 +32,32 @@ TEST_F(MessageScriptsTest, GivesABatchItsPlaceAndSendsItAsOneMessage) {
 TEST_F(MessageScriptsTest, APositionBeginsAnEpochAndKeepsIt) {
   EXPECT_EQ(position(kEpoch).second, 0);
   EXPECT_EQ(publish({"1"}, {}, kOtherEpoch).epoch, epoch_text(kEpoch));
+}
+
+TEST_F(MessageScriptsTest, RefusesAnOldRingAndGivesUpWhatIsOfBeforeTheChannelCameBack) {
+  const History rule{.messages = 10};
+  publish({"1"}, rule);
+  ring_ = 1;
+  EXPECT_EQ(publish({"2"}, rule, kOtherEpoch).last, 2) << "it has been here all the time";
+  redis_.cli({"SET", "rm:rt:ring", "2"});
+  const std::string body = encode_body(PublishBatch(), 7, 0);
+  for (const redis::Reply& refused :
+       {run(scripts::publish(), kChannel, epoch_text(kEpoch), 0, body, 1, 0, 0, 0, 60'000, 1, 0),
+        run(scripts::position(), kChannel, epoch_text(kEpoch), 60'000, "", "", 1, 0),
+        run(scripts::history(), kChannel, epoch_text(kEpoch), 60'000, "", 0, 1, 1, 1, 1, 0),
+        run(scripts::presence(), kChannel, 10, "", "0", 1)}) {
+    EXPECT_TRUE(refused.is_integer());
+    EXPECT_EQ(refused.integer, scripts::kOldRing);
+  }
+  ring_ = 2;
+  EXPECT_EQ(publish({"3"}, rule, kOtherEpoch).last, 3);
+  ring_ = home_ = 3;  // and was elsewhere before that
+  EXPECT_EQ(read_history(kEpoch, 0), "");
+  const Sent anew = publish({"4"}, rule, kEpoch);
+  EXPECT_EQ(anew.epoch, epoch_text(kOtherEpoch));
+  EXPECT_EQ(anew.last, 1);
+  ring_ = 4;
+  EXPECT_EQ(publish({"5"}, rule, kEpoch).last, 2);
 }
 
 TEST_F(MessageScriptsTest, CountsMembersOfLiveNodesOnly) {
@@ -175,7 +201,7 @@ TEST_F(MessageScriptsFullTest, AFullRedisRefusesAsAWholeButLetsMembersGo) {
     PublishBatch batch;
     batch.add(payload);
     refused = try_run(scripts::publish(), kChannel, epoch_text(kEpoch), 1, encode_body(batch, 7, 0),
-                      1, 1'000, 0, 60'000, 60'000);
+                      1, 1'000, 0, 60'000, 60'000, 0, 0);
   }
   ASSERT_FALSE(refused.ok());
   EXPECT_TRUE(refused.error().is(errors::kOverloaded)) << refused.error().message;

@@ -45,7 +45,7 @@ ScriptTest::Sent ScriptTest::publish(const std::vector<std::string>& payloads, H
   for (const std::string& payload : payloads) batch.add(payload);
   const redis::Reply reply =
       run(scripts::publish(), kChannel, epoch_text(epoch), batch.count(), encode_body(batch, 7, 0),
-          1, history.messages, history.bytes, history.ttl_ms, 60'000);
+          1, history.messages, history.bytes, history.ttl_ms, 60'000, ring_, home_);
   if (reply.items.size() != 3) return {};
   return {reply.items[0].text, reply.items[1].integer, reply.items[2].integer};
 }
@@ -54,7 +54,7 @@ std::string ScriptTest::read_history(uint64_t epoch, int64_t after, int limit, i
                                      int64_t ttl_ms) {
   const redis::Reply reply =
       run(scripts::history(), kChannel, epoch_text(kOtherEpoch), 60'000,
-          epoch ? epoch_text(epoch) : std::string(), after, limit, bytes, ttl_ms);
+          epoch ? epoch_text(epoch) : std::string(), after, limit, bytes, ttl_ms, ring_, home_);
   if (reply.items.size() != 4) return "?";
   std::string out;
   const auto& items = reply.items[3].items;
@@ -92,7 +92,8 @@ int64_t ScriptTest::leave(const std::string& node, const std::string& id, const 
 }
 
 ScriptTest::Page ScriptTest::presence(int limit, const PresenceCursor& from) {
-  const redis::Reply reply = run(scripts::presence(), kChannel, limit, from.node, from.place);
+  const redis::Reply reply =
+      run(scripts::presence(), kChannel, limit, from.node, from.place, ring_);
   Page page;
   if (reply.items.size() != 5) return page;
   page.count = reply.items[0].integer;
@@ -108,7 +109,7 @@ ScriptTest::Page ScriptTest::presence(int limit, const PresenceCursor& from) {
 int ScriptTest::sweep(int budget) {
   for (int calls = 1;; ++calls) {
     const auto answer = integers(run(scripts::sweep(), "me", 900, budget, 60'000));
-    if (answer.size() != 2 || answer[1] == 0) return calls;
+    if (answer.size() < 2 || answer[1] == 0) return calls;
     EXPECT_LE(answer[0], budget);
   }
 }

@@ -83,6 +83,9 @@ class ScriptTest : public ::testing::Test {
   std::string keys();
   bool wait(const std::function<bool()>& condition, std::chrono::milliseconds timeout);
 
+  // Of the caller's ring: its version, and since when the channel is here by it.
+  int ring_ = 0;
+  int home_ = 0;
   test::RedisServer redis_;
   test::IoThread io_;
   std::unique_ptr<redis::Client> client_;
