@@ -37,7 +37,7 @@ class ChannelRegistry {
   /// After the last Leave was sent on behalf of the pin.
   void unpin(const ChannelPtr& channel);
   /// The channel, made if it is not there, for a message that it is to keep. It gives itself up
-  /// when that has expired. nullptr when there are too many.
+  /// when that has expired. nullptr when three quarters of what there may be are in use.
   ChannelPtr obtain(const std::string& project, const std::string& name);
   /// The channel, if it is in use.
   ChannelPtr find(const std::string& project, const std::string& name) const;
