@@ -220,6 +220,8 @@ void RedisPrimary::detach(const ChannelPtr& channel) {
   std::erase(topic->channels, channel);
   if (topic->channels.empty()) {
     topics_.erase(topic->key);
+    // Left by an actor that has died: Redis is to forget them with this incarnation.
+    if (!topic->members.empty()) suspect();
     if (topic->state != Topic::State::kNone) subscriber_.unsubscribe(channel_topic(topic->key));
     for (Answer<Position>& waiting : std::exchange(topic->waiting, {}))
       waiting(Error(errors::kCancelled, "detached"));
@@ -274,23 +276,27 @@ void RedisPrimary::fail_positions(const std::string& why) {
 
 void RedisPrimary::enter(const ChannelPtr& channel, const MemberPtr& member,
                          Answer<std::string> done) {
-  enter_now(channel, member, std::move(done), false);
+  const auto topic = find(*channel);
+  const bool known = topic && topic->members.contains(member->connection);
+  enter_now(channel, member, std::move(done), {.known = known});
 }
 
 void RedisPrimary::enter_now(const ChannelPtr& channel, const MemberPtr& member,
-                             Answer<std::string> done, bool retried) {
+                             Answer<std::string> done, Attempt attempt) {
   const auto topic = find(*channel);
   if (!topic) {
     if (RedisPrimary* now = elsewhere(*channel))
       return now->enter(channel, member, std::move(done));
     return done(Error(errors::kCancelled, "the channel is not attached"));
   }
+  if (attempt.known && !topic->members.contains(member->connection))
+    return done(Error(errors::kCancelled, "the member has left"));
   const NodeId incarnation = lease_.incarnation();
   if (incarnation == 0) {
     if (parked_.size() >= kMaxParked)
       return done(
           Error(errors::kOverloaded, "too many connections wait for Redis", milliseconds(1000)));
-    parked_.push_back({channel, member, std::move(done), deadline(), retried});
+    parked_.push_back({channel, member, std::move(done), deadline(), attempt});
     return;
   }
   std::string json;
@@ -304,18 +310,18 @@ void RedisPrimary::enter_now(const ChannelPtr& channel, const MemberPtr& member,
       .arg(member->identity)
       .arg(json)
       // Who is known already keeps its place, and takes nobody else's.
-      .arg(topic->members.contains(member->connection) ? std::string() : member->token_id);
+      .arg(attempt.known ? std::string() : member->token_id);
   client_.eval(scripts::enter(), std::move(tail), Effect::kWrite, deadline(),
-               [this, alive = std::weak_ptr<int>(alive_), channel, member, retried, incarnation,
+               [this, alive = std::weak_ptr<int>(alive_), channel, member, attempt, incarnation,
                 done = std::move(done)](Result<Reply> reply) mutable {
                  if (alive.expired()) return done(unavailable("the broker is stopped"));
-                 entered(channel, member, std::move(done), retried, incarnation, reply);
+                 entered(channel, member, std::move(done), attempt, incarnation, reply);
                  shared_.run_actors();
                });
 }
 
 void RedisPrimary::entered(const ChannelPtr& channel, const MemberPtr& member,
-                           Answer<std::string> done, bool retried, NodeId incarnation,
+                           Answer<std::string> done, Attempt attempt, NodeId incarnation,
                            const Result<Reply>& reply) {
   if (!reply.ok()) {
     refresh_failed_ = true;
@@ -325,17 +331,22 @@ void RedisPrimary::entered(const ChannelPtr& channel, const MemberPtr& member,
       suspect();
     return done(answer_of_write(reply.error()));
   }
-  const bool present = reply->is_string();
   const auto topic = find(*channel);
+  // Its leave was sent behind, under the incarnation that there was then; entering it again would
+  // make a ghost of it. Where the channel has moved to, a Refresh enters it, if it is still there.
+  if (attempt.known && (!topic || !topic->members.contains(member->connection)))
+    return done(Error(errors::kCancelled, "the member has left"));
+  const bool present = reply->is_string();
   if (RedisPrimary* now = topic ? nullptr : elsewhere(*channel))
     return now->enter(channel, present ? with_id(member, reply->text) : member, std::move(done));
   if (incarnation != lease_.incarnation())  // it was taken from us meanwhile
     return enter_now(channel, present ? with_id(member, reply->text) : member, std::move(done),
-                     retried);
+                     attempt);
   if (!present) {
-    if (retried) return done(unavailable("this node has lost its lease"));
+    if (attempt.retried) return done(unavailable("this node has lost its lease"));
     lease_.abandon();
-    parked_.push_back({channel, member, std::move(done), deadline(), true});
+    attempt.retried = true;
+    parked_.push_back({channel, member, std::move(done), deadline(), attempt});
     return lease_.tick();
   }
   if (topic) topic->members.insert(member->connection);
@@ -419,7 +430,7 @@ void RedisPrimary::registered() {
   reenter_ = true;
   shared_.on_registered(*this);
   for (Parked& parked : std::exchange(parked_, {}))
-    enter_now(parked.channel, parked.member, std::move(parked.done), parked.retried);
+    enter_now(parked.channel, parked.member, std::move(parked.done), parked.attempt);
   if (!linked_) return;  // link_up asks for it
   refresh_wanted_ = false;
   refresh_all();
@@ -505,7 +516,7 @@ void RedisPrimary::move_out(const std::function<RedisPrimary&(const std::string&
     return true;
   });
   for (Parked& parked : gone)
-    enter_now(parked.channel, parked.member, std::move(parked.done), false);
+    enter_now(parked.channel, parked.member, std::move(parked.done), parked.attempt);
   refresh_some();
 }
 

@@ -114,12 +114,16 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
     Answer<Position> done;
     std::chrono::steady_clock::time_point deadline;
   };
+  struct Attempt {       // to enter
+    bool known = false;  // it was a member before, and may leave before the answer comes
+    bool retried = false;
+  };
   struct Parked {  // until there is an incarnation to enter under
     ChannelPtr channel;
     MemberPtr member;
     Answer<std::string> done;
     std::chrono::steady_clock::time_point deadline;
-    bool retried = false;
+    Attempt attempt;
   };
 
   // Subscriber
@@ -142,9 +146,9 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
   void on_position(const PositionMessage& message);
   void fail_positions(const std::string& why);
   void enter_now(const ChannelPtr& channel, const MemberPtr& member, Answer<std::string> done,
-                 bool retried);
+                 Attempt attempt);
   void entered(const ChannelPtr& channel, const MemberPtr& member, Answer<std::string> done,
-               bool retried, NodeId incarnation, const Result<redis::Reply>& reply);
+               Attempt attempt, NodeId incarnation, const Result<redis::Reply>& reply);
   void refresh_all();
   void refresh_some();
   void finish_refresh();
