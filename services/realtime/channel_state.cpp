@@ -131,12 +131,44 @@ void ChannelState::complete(ConnectionId connection) {
   if (const auto& since = it->second.join.since) {
     history_.expire(Clock::now());
     const bool possible = since->epoch == at_.epoch && since->offset <= at_.offset;
+    // It may come from a node that is ahead, because this one's link is silent: a no needs the
+    // broker's word.
+    const bool unsure = checking_ || !it->second.checked;
+    if (!possible && unsure && !broker().history_is_local()) return check_position();
     recovered = possible && history_.covers(since->offset, at_.offset);
     if (possible && !*recovered && keeps_history() && !loaded_) return load_history();
   }
   Joining joining = std::move(it->second);
   joining_.erase(it);
   admit(std::move(joining), recovered);
+}
+
+/// Asks the broker where the channel is, once for everybody who waits to know.
+void ChannelState::check_position() {
+  if (std::exchange(checking_, true)) return;
+  const auto channel = channel_.lock();
+  if (!channel) return;
+  for (auto& [connection, joining] : joining_)
+    if (joining.phase == Phase::kRecovering) joining.checked = true;
+  broker().refreshed(channel, [weak = channel_](Result<Position> at) {
+    if (const auto c = weak.lock()) tell(*c, Refreshed{std::move(at)});
+  });
+}
+
+/// Nobody knows where the channel is: better no subscription than a wrong one.
+void ChannelState::fail_checked(const Error& error) {
+  for (auto it = joining_.begin(); it != joining_.end();) {
+    if (!it->second.checked || it->second.phase != Phase::kRecovering) {
+      ++it;
+      continue;
+    }
+    if (const auto channel = channel_.lock())
+      broker().leave(channel, it->second.join.member, std::chrono::milliseconds(0));
+    fail(it->second, error);
+    it = joining_.erase(it);
+  }
+  watch();
+  complete_waiting();  // those who came since are asked for anew
 }
 
 void ChannelState::admit(Joining joining, std::optional<bool> recovered) {
@@ -221,22 +253,38 @@ void ChannelState::watch() {
 }
 
 void ChannelState::member_event(const MemberEvent& event) {
-  if (members_.watchers() == 0) return;
-  const auto channel = channel_.lock();
-  if (!channel) return;
   v1::Event out;
   v1::MemberChange& change = event.joined ? *out.mutable_join() : *out.mutable_leave();
   change.set_channel(name_);
   change.set_member_json(event.member_json);
+  tell_watchers(out);
+}
+
+/// Who has come and gone while the link was away, nobody can say; presence itself is right.
+void ChannelState::tell_of_missed_events() {
+  v1::Event out;
+  v1::Gap& gap = *out.mutable_gap();
+  gap.set_channel(name_);
+  gap.set_epoch(epoch_text(at_.epoch));
+  gap.set_offset(at_.offset);
+  gap.set_reason("presence");
+  tell_watchers(out);
+}
+
+void ChannelState::tell_watchers(const v1::Event& event) {
+  if (members_.watchers() == 0) return;
+  const auto channel = channel_.lock();
+  if (!channel) return;
   std::string frame;
   Dialect encoded = Dialect::kDefault;
   Span span;
   for (const ChannelMembers::Count& count : members_.counts()) {
-    if (!count.audience.watches) continue;
+    // Default frames know no events.
+    if (!count.audience.watches || count.audience.dialect == Dialect::kDefault) continue;
     if (span.empty() || encoded != count.audience.dialect) {
       encoded = count.audience.dialect;
       frame.clear();
-      append_event(frame, encoded, out);
+      append_event(frame, encoded, event);
       if (frame.empty()) continue;
       span = log(encoded).append(frame);
     }
@@ -374,6 +422,7 @@ ChannelLog& ChannelState::log(Dialect dialect) {
 void ChannelState::refresh(bool reenter) {
   const auto channel = channel_.lock();
   if (!channel || link_ == Link::kDetached) return;
+  refreshing_ = true;
   if (reenter) {
     for (const ChannelMembers::Entry& entry : members_.entries())
       broker().enter(channel, entry.member, [](const Result<std::string>&) {});
@@ -388,9 +437,18 @@ void ChannelState::refresh(bool reenter) {
 }
 
 void ChannelState::refreshed(const Result<Position>& at) {
+  const bool checked = std::exchange(checking_, false);
   // Without an answer the link is gone again, and there will be another Refresh.
-  if (!at.ok() || !*at || link_ == Link::kDetached || link_ == Link::kAttaching) return;
-  if (at->epoch == at_.epoch && at->offset <= at_.offset) return;
+  if (!at.ok()) {
+    if (checked) fail_checked(at.error());
+    return;
+  }
+  if (!*at || link_ == Link::kDetached || link_ == Link::kAttaching) return;
+  if (std::exchange(refreshing_, false)) tell_of_missed_events();
+  if (at->epoch == at_.epoch && at->offset <= at_.offset) {
+    if (checked) complete_waiting();
+    return;
+  }
   drop_held_of_other_epochs(at->epoch);
   promised_ = *at;
   mend();
@@ -449,9 +507,16 @@ void ChannelState::history_loaded(Result<HistoryPage>& page) {
 }
 
 void ChannelState::complete_waiting() {
-  std::vector<ConnectionId> waiting;
-  for (const auto& [connection, joining] : joining_)
-    if (joining.phase == Phase::kRecovering) waiting.push_back(connection);
+  // Those first who have their answer: the next question is for the others.
+  std::deque<ConnectionId> waiting;
+  for (const auto& [connection, joining] : joining_) {
+    if (joining.phase != Phase::kRecovering) continue;
+    if (joining.checked) {
+      waiting.push_front(connection);
+    } else {
+      waiting.push_back(connection);
+    }
+  }
   for (const ConnectionId connection : waiting) complete(connection);
 }
 

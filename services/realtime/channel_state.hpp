@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "raymesh/realtime/v1/socket.pb.h"
 #include "services/realtime/channel_actor.hpp"
 #include "services/realtime/channel_history.hpp"
 #include "services/realtime/channel_log.hpp"
@@ -72,11 +73,16 @@ class ChannelState {
     Join join;
     Phase phase = Phase::kWaiting;
     bool gone = false;         // it has left before it was in
+    bool checked = false;      // the broker was asked where the channel is since it waits
     std::optional<Join> next;  // and has come again since
   };
 
   void enter(Joining& joining);
   void complete(ConnectionId connection);
+  void tell_of_missed_events();
+  void tell_watchers(const v1::Event& event);
+  void check_position();
+  void fail_checked(const Error& error);
   void admit(Joining joining, std::optional<bool> recovered);
   void fail(const Joining& joining, const Error& error);
   void live();
@@ -124,6 +130,8 @@ class ChannelState {
   bool retired_ = false;
 
   ChannelHistory history_;
+  bool refreshing_ = false;    // the link was away
+  bool checking_ = false;      // the broker was asked where the channel is
   bool loading_ = false;       // the broker was asked for its history
   bool loading_rest_ = false;  // from at_ on only
   bool ask_again_ = false;     // what it says may be older than what is missing

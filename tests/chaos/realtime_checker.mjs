@@ -143,7 +143,7 @@ class Check {
     const base = { epoch: event.epoch, offset: event.offset };
     if (!asked) return this.#found('subscribed-unasked', where, JSON.stringify(event));
     if (typeof base.epoch !== 'string' || base.epoch === '' || base.epoch.length > 32 || !Number.isInteger(base.offset) || base.offset < 0) this.#found('bad-position', where, JSON.stringify(event));
-    const sub = { channel: event.channel, asked: asked.at, since: at, until: null, presence: asked.presence, base, position: base, conflated: event.conflated === true, seen: new Set(), gaps: [], presenceEvents: [] };
+    const sub = { channel: event.channel, asked: asked.at, since: at, until: null, presence: asked.presence, base, position: base, member: event.member, conflated: event.conflated === true, seen: new Set(), gaps: [], presenceEvents: [] };
     const before = known.get(event.channel);
     if (asked.position && event.recovered === true) {
       this.stats.recovered++;
@@ -191,7 +191,9 @@ class Check {
     this.stats.gaps++;
     sub.gaps.push({ at, reason: event.reason });
     const to = { epoch: event.epoch, offset: event.offset };
-    if (!['slow', 'broker'].includes(event.reason)) this.#found('bad-gap', where, JSON.stringify(event));
+    if (!['slow', 'broker', 'presence'].includes(event.reason)) this.#found('bad-gap', where, JSON.stringify(event));
+    // Of events alone: it must not hide a hole in the messages.
+    if (event.reason === 'presence' && (to.epoch !== sub.position.epoch || to.offset !== sub.position.offset)) this.#found('bad-gap', where, `presence, but at ${show(to)} after ${show(sub.position)}`);
     if (to.epoch === sub.position.epoch) {
       const lost = to.offset - sub.position.offset;
       if (lost < 0) this.#found('went-back', where, `gap to ${show(to)} after ${show(sub.position)}`);
@@ -287,7 +289,7 @@ class Check {
         const until = Math.min(sub.leaving ?? Infinity, s.closing ?? Infinity, sub.until) - this.options.noticeMs;
         const missing = this.#inChannel(sub.channel).filter((p) =>
           p.outcome === 'ok' && p.sent > sub.since && p.answered < until && !sub.seen.has(p.id) &&
-          !(s.kind === 'plain' && p.connection !== undefined && p.connection === s.connectionKey) && !sub.gaps.some((g) => g.at > p.sent));
+          !(s.kind === 'plain' && p.connection !== undefined && p.connection === s.connectionKey) && !sub.gaps.some((g) => g.reason !== 'presence' && g.at > p.sent));
         if (missing.length > 0)
           this.#found('never-arrived', { channel: sub.channel, client: s.client, at: missing[0].sent },
             `${missing.length} messages, the first ${missing[0].id} at ${show(this.places.get(missing[0].id))}, sent ${Math.round(missing[0].sent)}, answered ${Math.round(missing[0].answered)}; the ${s.kind} connection was subscribed from ${Math.round(sub.since)} to ${Math.round(sub.until)}`);
@@ -305,7 +307,8 @@ class Check {
         let maybeTo = Infinity;
         if (bySub) maybeTo = sub.until + this.options.presenceLagMs;
         else if (s.ended !== null) maybeTo = this.#gone(s);
-        const m = { session: s, sub, channel: sub.channel, maybeFrom: sub.asked, surelyFrom: sub.since, surelyTo, maybeTo };
+        // Presence shows it under its connection's id, or under the one whose place it took; a stream does not know its own.
+        const m = { session: s, sub, id: s.connection && (sub.member ?? s.connection), channel: sub.channel, maybeFrom: sub.asked, surelyFrom: sub.since, surelyTo, maybeTo };
         (this.members.get(sub.channel) ?? this.members.set(sub.channel, []).get(sub.channel)).push(m);
       }
     // What was asked for but never answered may have made it a member all the same.
@@ -314,7 +317,7 @@ class Check {
       const wanted = s.kind === 'v1' ? s.log.filter((e) => e.out?.type === 'subscribe').map((e) => [e.out.channel, e.at]) : s.channels.map((c) => [c, s.started]);
       for (const [channel, at] of wanted)
         if (!answered.has(channel))
-          (this.members.get(channel) ?? this.members.set(channel, []).get(channel)).push({ session: s, channel, maybeFrom: at, surelyFrom: Infinity, surelyTo: -Infinity, maybeTo: s.ended === null ? Infinity : this.#gone(s) });
+          (this.members.get(channel) ?? this.members.set(channel, []).get(channel)).push({ session: s, id: s.connection, channel, maybeFrom: at, surelyFrom: Infinity, surelyTo: -Infinity, maybeTo: s.ended === null ? Infinity : this.#gone(s) });
     }
   }
 
@@ -359,11 +362,11 @@ class Check {
       const surely = all.filter((m) => m.surelyFrom + this.options.presenceLagMs <= read.asked && m.surelyTo >= read.answered && !this.#disturbed(m.session.node, read.asked, read.answered));
       const ids = read.members.map((m) => m.id);
       if (new Set(ids).size !== ids.length && read.complete) this.#found('presence-twice', where, `members ${ids}`);
-      for (const m of surely) if (m.session.connection && !ids.includes(m.session.connection)) this.#found('lost-member', { ...where, client: m.session.client }, `${m.session.connection} (${m.session.identity}) has been subscribed since ${Math.round(m.surelyFrom)} and is not in presence`);
-      const known = new Map(this.history.sessions.filter((s) => s.connection).map((s) => [s.connection, s]));
+      for (const m of surely) if (m.id && !ids.includes(m.id)) this.#found('lost-member', { ...where, client: m.session.client }, `${m.id} (${m.session.identity}) has been subscribed since ${Math.round(m.surelyFrom)} and is not in presence`);
       for (const member of read.members) {
-        const session = known.get(member.id);
-        if (session && !maybe.some((m) => m.session === session)) this.#found('ghost', { ...where, client: session.client }, `${member.id} (${member.identity}), ended ${session.ended === null ? 'not' : Math.round(session.ended)}, is in presence read at ${Math.round(read.asked)}`);
+        const called = all.filter((m) => m.id === member.id);
+        const session = called.at(-1)?.session;
+        if (session && !maybe.some((m) => called.includes(m))) this.#found('ghost', { ...where, client: session.client }, `${member.id} (${member.identity}), ended ${session.ended === null ? 'not' : Math.round(session.ended)}, is in presence read at ${Math.round(read.asked)}`);
         if (session && session.identity !== member.identity) this.#found('wrong-identity', where, JSON.stringify(member));
       }
       const tally = (list, key) => list.reduce((map, x) => map.set(key(x), (map.get(key(x)) ?? 0) + 1), new Map());
@@ -381,12 +384,11 @@ class Check {
 
   /** Joins and leaves of each watcher against the truth. After a gap the watcher begins anew. */
   #presenceEvents() {
-    const known = new Map(this.history.sessions.filter((s) => s.connection).map((s) => [s.connection, s]));
     for (const s of this.history.sessions)
       for (const sub of s.subscriptions ?? []) {
         if (!sub.presence) continue;
         const all = this.members.get(sub.channel) ?? [];
-        const gaps = sub.gaps.filter((g) => g.reason === 'broker').map((g) => g.at);
+        const gaps = sub.gaps.filter((g) => g.reason === 'broker' || g.reason === 'presence').map((g) => g.at);
         const state = new Map();
         let g = 0;
         for (const e of sub.presenceEvents) {
@@ -399,8 +401,9 @@ class Check {
           e.type === 'join' ? this.stats.joins++ : this.stats.leaves++;
           if (state.get(id) === e.type && !(e.type === 'join' && this.options.joinAgain && this.#disturbed(s.node, e.at, e.at))) this.#found(`${e.type}-twice`, where, `${id} (${identity})`);
           state.set(id, e.type);
-          const session = known.get(id);
-          const mine = all.filter((m) => (session ? m.session === session : !m.session.connection && m.session.identity === identity));
+          const called = all.filter((m) => m.id === id);
+          const session = called.length > 0;
+          const mine = session ? called : all.filter((m) => !m.id && m.session.identity === identity);
           if (e.type === 'join') {
             if (!mine.some((m) => m.maybeFrom <= e.at && m.maybeTo >= e.at)) this.#found('ghost', where, `join of ${id} (${identity}), which is not there`);
           } else if (mine.some((m) => m.surelyFrom <= e.at - this.options.presenceLagMs && m.surelyTo >= e.at + this.options.clientLagMs && !this.#disturbed(m.session.node, e.at, e.at)) && (session || mine.filter((m) => m.maybeFrom <= e.at && m.maybeTo >= e.at - this.options.presenceBoundMs).length === 1))
@@ -420,7 +423,7 @@ class Check {
       return latest;
     };
     for (const m of all) {
-      const id = m.session.connection;
+      const id = m.id;
       if (!id || m.session === s) continue;
       const events = sub.presenceEvents.filter((e) => e.at >= begin && e.member.id === id);
       const told = (type, until) => events.some((e) => e.type === type && e.at <= until);

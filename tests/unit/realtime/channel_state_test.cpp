@@ -376,8 +376,10 @@ TEST_F(ChannelStateTest, SaysSoWhenItCannotRecover) {
   fail_to_load();
   join(3, Position{kOther, 5});
   enter(3);
+  state_->refreshed(Position{kEpoch, 5});
   join(4, Position{kEpoch, 6});
   enter(4);
+  state_->refreshed(Position{kEpoch, 5});
   join(5, Position{kEpoch, 5});
   enter(5);
   EXPECT_EQ(seen(), (Calls{"2 joined at 5 not recovered", "3 joined at 5 not recovered",
@@ -387,6 +389,35 @@ TEST_F(ChannelStateTest, SaysSoWhenItCannotRecover) {
   join(6, Position{kEpoch, 3});
   enter(6);
   EXPECT_EQ(broker_->take(), (Calls{"enter 6", "history all"}));
+}
+
+TEST_F(ChannelStateTest, WhoIsAheadOfThisNodeWaitsUntilItHasCaughtUp) {
+  start_with({1}, 5);
+  join(2, Position{kEpoch, 7});
+  enter(2);
+  join(3, Position{kOther, 1});
+  enter(3);  // one question at a time
+  EXPECT_EQ(broker_->take(), (Calls{"enter 2", "refreshed", "enter 3"}));
+  EXPECT_EQ(seen(), Calls{});
+  state_->refreshed(Position{kEpoch, 7});
+  EXPECT_EQ(broker_->take(), (Calls{"history 5"}));
+  load(6, 7, 7);
+  EXPECT_EQ(broker_->take(), (Calls{"refreshed"}));
+  state_->refreshed(Position{kEpoch, 7});
+  EXPECT_EQ(seen(), (Calls{"6 7", "2 joined at 7 recovered", "3 joined at 7 not recovered"}));
+}
+
+TEST_F(ChannelStateTest, WithoutAnAnswerNobodyIsToldAPosition) {
+  start_with({1}, 5);
+  join(2, Position{kEpoch, 7});
+  enter(2);
+  broker_->take();
+  state_->refreshed(Error(errors::kUnavailable, "no"));
+  EXPECT_EQ(seen(), (Calls{"2 failed"}));
+  EXPECT_EQ(broker_->take(), (Calls{"leave 2"}));
+  // As for everybody else, nothing has happened.
+  arrive(6);
+  EXPECT_EQ(seen(), (Calls{"6"}));
 }
 
 TEST_F(ChannelStateTest, MendingDoesNotEndWhatTheHistoryCanGive) {
