@@ -1,6 +1,6 @@
 // What clients of raymesh.realtime.v1 send, in both forms: any bytes must be read or refused, never
-// more commands than a frame may have, and what a command carries on (payloads, data) must be the JSON
-// that it says it is. What was read from JSON survives the way through Protobuf.
+// more commands than a frame may have, and what a command carries on (payloads, data) must be the
+// JSON that it says it is. What was read from JSON survives the way through Protobuf.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
