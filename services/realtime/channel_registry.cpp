@@ -29,12 +29,11 @@ std::string ChannelRegistry::key(const std::string& project, const std::string& 
   return project + '\0' + name;
 }
 
-ChannelPtr& ChannelRegistry::locked(const std::string& project, const std::string& name) {
-  static ChannelPtr none;
+ChannelPtr ChannelRegistry::find_or_make(const std::string& project, const std::string& name) {
   std::string k = key(project, name);
   auto it = channels_.find(k);
   if (it != channels_.end()) return it->second;
-  if (channels_.size() >= max_channels_) return none;
+  if (channels_.size() >= max_channels_) return nullptr;
   auto channel =
       std::make_shared<Channel>(project, name, outlets_->rules.find(name), outlets_->shards.size());
   channel->actor_ = spawn_channel_actor(
@@ -44,7 +43,7 @@ ChannelPtr& ChannelRegistry::locked(const std::string& project, const std::strin
 
 ChannelPtr ChannelRegistry::pin(const std::string& project, const std::string& name) {
   const std::lock_guard lock(mutex_);
-  ChannelPtr channel = locked(project, name);
+  ChannelPtr channel = find_or_make(project, name);
   if (channel) ++channel->pins_;
   return channel;
 }
@@ -56,7 +55,7 @@ ChannelPtr ChannelRegistry::obtain(const std::string& project, const std::string
     const auto it = channels_.find(key(project, name));
     return it == channels_.end() ? nullptr : it->second;
   }
-  return locked(project, name);
+  return find_or_make(project, name);
 }
 
 bool ChannelRegistry::keeps(const Channel& channel) const {

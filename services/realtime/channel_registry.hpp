@@ -50,7 +50,7 @@ class ChannelRegistry {
 
  private:
   static std::string key(const std::string& project, const std::string& name);
-  ChannelPtr& locked(const std::string& project, const std::string& name);
+  ChannelPtr find_or_make(const std::string& project, const std::string& name);
   bool keeps(const Channel& channel) const;
   void retire_locked(const ChannelPtr& channel);
   void give_up(const ChannelPtr& channel);

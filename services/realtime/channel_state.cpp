@@ -17,10 +17,6 @@ constexpr size_t kHeldBatch = 128;  // what holding one takes besides its bytes
 // A channel that goes on all the time looks for what has expired no more often.
 constexpr std::chrono::seconds kExpiryStep{1};
 
-size_t held_size(const PublishBatch& batch) {
-  return kHeldBatch + batch.bytes();
-}
-
 std::shared_ptr<const PublishBatch> without_first(const PublishBatch& batch, size_t count) {
   auto rest = std::make_shared<PublishBatch>(batch.origin());
   for (size_t i = count; i < batch.count(); ++i) rest->add(batch.payload(i));
@@ -38,6 +34,10 @@ ChannelState::ChannelState(std::weak_ptr<Channel> channel, std::string project, 
       outlets_(std::move(outlets)),
       history_(rule_),
       loaded_(outlets_->broker->history_is_local()) {}
+
+size_t ChannelState::held_size(const PublishBatch& batch) {
+  return kHeldBatch + batch.bytes();
+}
 
 // ---- members ----
 
@@ -146,10 +146,14 @@ void ChannelState::complete(ConnectionId connection) {
 /// Asks the broker where the channel is, once for everybody who waits to know.
 void ChannelState::check_position() {
   if (std::exchange(checking_, true)) return;
-  const auto channel = channel_.lock();
-  if (!channel) return;
   for (auto& [connection, joining] : joining_)
     if (joining.phase == Phase::kRecovering) joining.checked = true;
+  ask_position();
+}
+
+void ChannelState::ask_position() {
+  const auto channel = channel_.lock();
+  if (!channel) return;
   broker().refreshed(channel, [weak = channel_](Result<Position> at) {
     if (const auto c = weak.lock()) tell(*c, Refreshed{std::move(at)});
   });
@@ -297,8 +301,7 @@ void ChannelState::tell_watchers(const v1::Event& event) {
 
 Published ChannelState::publish(const std::shared_ptr<const PublishBatch>& batch) {
   if (!at_) at_ = {new_epoch(), 0};
-  const size_t receivers = members_.receivers(batch->origin());
-  deliver(batch, {at_.epoch, at_.offset + 1});
+  const size_t receivers = deliver(batch, {at_.epoch, at_.offset + 1});
   return {receivers, at_};
 }
 
@@ -351,13 +354,15 @@ void ChannelState::take(Position first, std::shared_ptr<const PublishBatch> batc
   deliver(batch, first);
 }
 
-void ChannelState::deliver(const std::shared_ptr<const PublishBatch>& batch, Position first) {
+/// Returns how many connections get it.
+size_t ChannelState::deliver(const std::shared_ptr<const PublishBatch>& batch, Position first) {
   at_ = {first.epoch, first.offset + batch->count() - 1};
   if (!missed_.span.empty()) missed_ = {};
   if (keeps_history()) history_.add(batch, first.offset, Clock::now());
-  if (members_.receivers(batch->origin()) == 0) return;
+  const size_t receivers = members_.receivers(batch->origin());
+  if (receivers == 0) return 0;
   const auto channel = channel_.lock();
-  if (!channel) return;
+  if (!channel) return 0;
   const FrameKeys keys = rule_.slow == SlowPolicy::kConflate ? keys_of(*batch) : nullptr;
   const auto messages = static_cast<uint32_t>(batch->count());
   const ChannelMembers::Count* before = nullptr;
@@ -381,8 +386,9 @@ void ChannelState::deliver(const std::shared_ptr<const PublishBatch>& batch, Pos
     total.store(total.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   };
   add(channel->totals.messages, messages);
-  add(channel->totals.deliveries, messages * members_.receivers(batch->origin()));
+  add(channel->totals.deliveries, messages * receivers);
   add(channel->totals.bytes, batch->bytes());
+  return receivers;
 }
 
 FrameKeys ChannelState::keys_of(const PublishBatch& batch) const {
@@ -406,159 +412,13 @@ Span ChannelState::deflate(Dialect dialect, const Span& plain) {
   if (out.size() < plain.size()) out.resize(plain.size());
   const size_t bytes = deflater.recode({plain.data(), plain.size()}, out.data());
   if (bytes == plain.size()) return plain;
-  auto& log = deflated_[static_cast<size_t>(dialect)];
-  if (!log) log = std::make_unique<ChannelLog>(dialect, name_, rule_.is_lossy(), outlets_->memory);
-  return log->append(std::string_view(out).substr(0, bytes));
+  return log(dialect, true).append(std::string_view(out).substr(0, bytes));
 }
 
-ChannelLog& ChannelState::log(Dialect dialect) {
-  auto& log = logs_[static_cast<size_t>(dialect)];
+ChannelLog& ChannelState::log(Dialect dialect, bool deflated) {
+  auto& log = (deflated ? deflated_ : logs_)[static_cast<size_t>(dialect)];
   if (!log) log = std::make_unique<ChannelLog>(dialect, name_, rule_.is_lossy(), outlets_->memory);
   return *log;
-}
-
-// ---- what was missed ----
-
-void ChannelState::refresh(bool reenter) {
-  const auto channel = channel_.lock();
-  if (!channel || link_ == Link::kDetached) return;
-  refreshing_ = true;
-  if (reenter) {
-    for (const ChannelMembers::Entry& entry : members_.entries())
-      broker().enter(channel, entry.member, [](const Result<std::string>&) {});
-    for (auto& [connection, joining] : joining_)
-      if (joining.phase == Phase::kRecovering)
-        broker().enter(channel, joining.join.member, [](const Result<std::string>&) {});
-    if (watching_) broker().watch(channel, true);
-  }
-  broker().refreshed(channel, [weak = channel_](Result<Position> at) {
-    if (const auto c = weak.lock()) tell(*c, Refreshed{std::move(at)});
-  });
-}
-
-void ChannelState::refreshed(const Result<Position>& at) {
-  const bool checked = std::exchange(checking_, false);
-  // Without an answer the link is gone again, and there will be another Refresh.
-  if (!at.ok()) {
-    if (checked) fail_checked(at.error());
-    return;
-  }
-  if (!*at || link_ == Link::kDetached || link_ == Link::kAttaching) return;
-  if (std::exchange(refreshing_, false)) tell_of_missed_events();
-  if (at->epoch == at_.epoch && at->offset <= at_.offset) {
-    if (checked) complete_waiting();
-    return;
-  }
-  drop_held_of_other_epochs(at->epoch);
-  promised_ = *at;
-  mend();
-}
-
-/// Asks the broker's history for what is missing up to `promised_`.
-void ChannelState::mend() {
-  if (promised_.epoch != at_.epoch || !keeps_history()) {
-    std::optional<uint64_t> lost;
-    if (promised_.epoch == at_.epoch) lost = promised_.offset - at_.offset;
-    lose(promised_, lost);
-    return live();
-  }
-  link_ = Link::kMending;
-  load_history();
-}
-
-void ChannelState::load_history() {
-  if (std::exchange(loading_, true)) {
-    ask_again_ |= link_ == Link::kMending;
-    return;
-  }
-  loading_rest_ = link_ == Link::kMending;
-  broker().history(project_, name_, channel_.lock(), link_ == Link::kMending ? at_ : Position{},
-                   rule_.history_messages, [weak = channel_](Result<HistoryPage> page) {
-                     if (const auto c = weak.lock())
-                       tell(*c,
-                            HistoryLoaded{std::make_shared<Result<HistoryPage>>(std::move(page))});
-                   });
-}
-
-void ChannelState::history_loaded(Result<HistoryPage>& page) {
-  loading_ = false;
-  if (std::exchange(ask_again_, false) && link_ == Link::kMending) return load_history();
-  if (link_ == Link::kMending) {
-    const bool fits = page.ok() && page->latest.epoch == at_.epoch && !page->messages.empty() &&
-                      page->messages.front().offset <= at_.offset + 1;
-    if (fits) {
-      auto batch = std::make_shared<PublishBatch>();
-      const uint64_t first = page->messages.front().offset;
-      for (const StoredMessage& message : page->messages) batch->add(message.payload);
-      take({at_.epoch, first}, std::move(batch));
-    }
-    // A page that does not reach as far: the rest is neither here nor on its way.
-    if (promised_.epoch == at_.epoch && promised_.offset > at_.offset)
-      lose(promised_, promised_.offset - at_.offset);
-    return live();
-  }
-  if (link_ != Link::kLive) return;
-  // The rest of what was given up meanwhile: it says nothing of what is older.
-  if (loading_rest_) return complete_waiting();
-  if (page.ok()) fill_history(*page);
-  loaded_ = true;
-  complete_waiting();
-  loaded_ = page.ok() && page->latest.epoch == at_.epoch;
-}
-
-void ChannelState::complete_waiting() {
-  // Those first who have their answer: the next question is for the others.
-  std::deque<ConnectionId> waiting;
-  for (const auto& [connection, joining] : joining_) {
-    if (joining.phase != Phase::kRecovering) continue;
-    if (joining.checked) {
-      waiting.push_front(connection);
-    } else {
-      waiting.push_back(connection);
-    }
-  }
-  for (const ConnectionId connection : waiting) complete(connection);
-}
-
-/// Puts what the broker keeps before what this actor has seen itself.
-void ChannelState::fill_history(const HistoryPage& page) {
-  if (page.latest.epoch != at_.epoch || page.messages.empty()) return;
-  const uint64_t before = history_.empty() ? at_.offset + 1 : history_.first();
-  const uint64_t first = page.messages.front().offset;
-  if (first >= before || page.messages.back().offset + 1 < before) return;
-  auto older = std::make_shared<PublishBatch>();
-  for (const StoredMessage& message : page.messages)
-    if (message.offset < before) older->add(message.payload);
-  history_.add_before(older, first, Clock::now());
-}
-
-/// Goes on with what was held.
-void ChannelState::live() {
-  link_ = Link::kLive;
-  while (!held_.empty() && link_ == Link::kLive) {
-    Arrived next = std::move(held_.front());
-    held_.pop_front();
-    held_bytes_ -= held_size(*next.batch);
-    const bool known =
-        next.first.epoch == at_.epoch && next.first.offset + next.batch->count() <= at_.offset + 1;
-    if (!known) take(next.first, std::move(next.batch));
-  }
-  if (link_ == Link::kLive) complete_waiting();
-}
-
-void ChannelState::lose(Position at, std::optional<uint64_t> messages) {
-  at_ = at;
-  history_.clear();
-  if (outlets_->probe) outlets_->probe->lost();
-  loaded_ = outlets_->broker->history_is_local();
-  const auto channel = channel_.lock();
-  if (!channel) return;
-  std::vector<bool> told(outlets_->shards.size());
-  for (const ChannelMembers::Count& count : members_.counts()) {
-    if (told[count.shard]) continue;
-    told[count.shard] = true;
-    outlets_->shards[count.shard]->post(Lost{channel, at_, messages});
-  }
 }
 
 // ---- questions, and the end ----

@@ -1,6 +1,7 @@
-// What a channel's actor knows and decides: its members, its place in the channel's order, the
-// messages that it keeps, and the steps by which a connection becomes a member. Without CAF: what
-// comes back later, the broker's answers, comes as a call again. Owned and used by the actor.
+// What a channel's actor knows and decides (in channel_state, and in channel_recovery what was
+// missed): its members, its place in the channel's order, the messages that it keeps, and the steps
+// by which a connection becomes a member. Without CAF: what comes back later, the broker's answers,
+// comes as a call again. Owned and used by the actor.
 //
 //   join -> attach (the first one) -> enter -> what was missed, if it is wanted -> Joined
 //
@@ -81,14 +82,16 @@ class ChannelState {
   void complete(ConnectionId connection);
   void tell_of_missed_events();
   void tell_watchers(const v1::Event& event);
+  static size_t held_size(const PublishBatch& batch);
   void check_position();
+  void ask_position();
   void fail_checked(const Error& error);
   void admit(Joining joining, std::optional<bool> recovered);
   void fail(const Joining& joining, const Error& error);
   void live();
 
   void take(Position first, std::shared_ptr<const PublishBatch> batch);
-  void deliver(const std::shared_ptr<const PublishBatch>& batch, Position first);
+  size_t deliver(const std::shared_ptr<const PublishBatch>& batch, Position first);
   void mend();
   void lose(Position at, std::optional<uint64_t> messages);
   void load_history();
@@ -101,7 +104,7 @@ class ChannelState {
   void fill_history(const HistoryPage& page);
 
   Span missed_since(Dialect dialect, uint64_t offset);
-  ChannelLog& log(Dialect dialect);
+  ChannelLog& log(Dialect dialect, bool deflated = false);
   Span deflate(Dialect dialect, const Span& plain);
   FrameKeys keys_of(const PublishBatch& batch) const;
   void watch();

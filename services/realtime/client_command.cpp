@@ -1,6 +1,8 @@
 #include "services/realtime/client_command.hpp"
 
 #include <charconv>
+#include <optional>
+#include <utility>
 
 #include "libs/base/json_reader.hpp"
 #include "services/realtime/position.hpp"
@@ -11,36 +13,29 @@ namespace {
 constexpr JsonRules kRules{.max_depth = 512, .lone_surrogates = true};
 constexpr size_t kMaxData = 1'024;
 
-/// The members that commands have, as they were read; each command takes what it knows.
+/// The members that commands have, as they were read; each command takes what it knows. A null is
+/// as if it were not there, but for a payload.
 struct Members {
-  JsonValue type, id, channel, payload, position, presence, data, limit, cursor, token;
-  bool has_id = false, has_channel = false, has_payload = false, has_position = false,
-       has_presence = false, has_data = false, has_limit = false, has_cursor = false,
-       has_token = false;
+  std::optional<JsonValue> type, id, channel, payload, position, presence, data, limit, cursor,
+      token;
 };
 
 Members read(JsonValue object) {
   Members out;
+  const std::pair<std::string_view, std::optional<JsonValue>*> known[] = {
+      {"type", &out.type},         {"id", &out.id},
+      {"channel", &out.channel},   {"payload", &out.payload},
+      {"position", &out.position}, {"presence", &out.presence},
+      {"data", &out.data},         {"limit", &out.limit},
+      {"cursor", &out.cursor},     {"token", &out.token}};
   std::string scratch;
   for (JsonMembers members(object); members.next();) {
     const std::string_view key = members.key(scratch);
-    const JsonValue value = members.value();
-    auto is = [&](std::string_view name, JsonValue& to, bool& has) {
-      if (key != name) return false;
-      to = value;
-      has = !value.is(JsonKind::kNull) || name == "payload";
-      return true;
-    };
-    if (key == "type") {
-      out.type = value;
-      continue;
+    for (const auto& [name, to] : known) {
+      if (key != name) continue;
+      *to = members.value();
+      if (key != "payload" && members.value().is(JsonKind::kNull)) to->reset();
     }
-    is("id", out.id, out.has_id) || is("channel", out.channel, out.has_channel) ||
-        is("payload", out.payload, out.has_payload) ||
-        is("position", out.position, out.has_position) ||
-        is("presence", out.presence, out.has_presence) || is("data", out.data, out.has_data) ||
-        is("limit", out.limit, out.has_limit) || is("cursor", out.cursor, out.has_cursor) ||
-        is("token", out.token, out.has_token);
   }
   return out;
 }
@@ -79,47 +74,46 @@ bool read_place(JsonValue value, v1::Place& out) {
 
 /// What is wrong; empty when nothing is. Members that a command doesn't have are ignored.
 std::string fill(v1::Command& out, const Members& in) {
-  if (in.has_id) {
+  if (in.id) {
     uint64_t id = 0;
-    if (!read_number(in.id, kMaxOffset, id) || id == 0)
+    if (!read_number(*in.id, kMaxOffset, id) || id == 0)
       return "id must be an integer from 1 to 2^53 - 1";
     out.set_id(id);
   }
   std::string type;
-  if (!read_text(in.type, type)) return "type is required: a text";
+  if (!in.type || !read_text(*in.type, type)) return "type is required: a text";
   if (type == "ping") return out.mutable_ping(), std::string();
   if (type == "refresh") {
-    if (!in.has_token || !read_text(in.token, *out.mutable_refresh()->mutable_token()))
+    if (!in.token || !read_text(*in.token, *out.mutable_refresh()->mutable_token()))
       return "token is required: a text";
     return {};
   }
   std::string channel;
   auto position = [&in](auto& command) {
-    return !in.has_position || read_place(in.position, *command.mutable_position());
+    return !in.position || read_place(*in.position, *command.mutable_position());
   };
   uint64_t limit = 0;
-  if (in.has_limit && (!read_number(in.limit, UINT32_MAX, limit) || limit == 0))
+  if (in.limit && (!read_number(*in.limit, UINT32_MAX, limit) || limit == 0))
     return "limit must be an integer from 1 on";
-  const bool has_channel = in.has_channel && read_text(in.channel, channel);
+  const bool has_channel = in.channel && read_text(*in.channel, channel);
   constexpr const char* kPosition = "position must be {\"epoch\":<text>,\"offset\":<integer>}";
   if (type == "subscribe") {
     v1::Subscribe& c = *out.mutable_subscribe();
     if (!position(c)) return kPosition;
-    if (in.has_presence && !in.presence.is(JsonKind::kBool))
-      return "presence must be true or false";
-    c.set_presence(in.has_presence && in.presence.is_true());
-    if (in.has_data) c.set_data_json(std::string(in.data.raw()));
+    if (in.presence && !in.presence->is(JsonKind::kBool)) return "presence must be true or false";
+    c.set_presence(in.presence && in.presence->is_true());
+    if (in.data) c.set_data_json(std::string(in.data->raw()));
     c.set_channel(channel);
   } else if (type == "unsubscribe") {
     out.mutable_unsubscribe()->set_channel(channel);
   } else if (type == "publish") {
     v1::Publish& c = *out.mutable_publish();
-    c.set_payload_json(in.has_payload ? std::string(in.payload.raw()) : "null");
+    c.set_payload_json(in.payload ? std::string(in.payload->raw()) : "null");
     c.set_channel(channel);
   } else if (type == "presence") {
     v1::ReadMembers& c = *out.mutable_presence();
     c.set_limit(static_cast<uint32_t>(limit));
-    if (in.has_cursor && !read_text(in.cursor, *c.mutable_cursor())) return "cursor must be a text";
+    if (in.cursor && !read_text(*in.cursor, *c.mutable_cursor())) return "cursor must be a text";
     c.set_channel(channel);
   } else if (type == "history") {
     v1::ReadHistory& c = *out.mutable_history();

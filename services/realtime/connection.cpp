@@ -344,9 +344,7 @@ void Connection::write_bytes(std::string_view bytes) {
     if (result.state == net::IoState::kFailed || result.state == net::IoState::kEnd) return abort();
     if (result.bytes == bytes.size()) return;
   }
-  Span span{Segment::create(bytes.size(), shard_.node().outlets->memory), 0,
-            static_cast<uint32_t>(bytes.size())};
-  std::memcpy(span.segment->data(), bytes.data(), bytes.size());
+  const Span span = Span::copy(bytes, shard_.node().outlets->memory);
   keep_unsent({&span, 1}, result.bytes);
   if (result.state == net::IoState::kDone) flush_backlog();
   if (state_ == State::kOpen) check_backlog();

@@ -39,9 +39,7 @@ void Connection::send_event(const v1::Event& event) {
   if (frame.empty() || state_ == State::kDead) return;
   if (state_ == State::kOpen) return write_bytes(frame);
   // Before it is open, what is to be sent waits for the answer to the request.
-  Span span{Segment::create(frame.size(), shard_.node().outlets->memory), 0,
-            static_cast<uint32_t>(frame.size())};
-  std::copy(frame.begin(), frame.end(), span.segment->data());
+  const Span span = Span::copy(frame, shard_.node().outlets->memory);
   send({&span, 1});
 }
 

@@ -2,7 +2,6 @@
 // messages out while the socket is full, messages that were lost on their way to the node, and the
 // place at which a stream stands.
 #include <algorithm>
-#include <random>
 
 #include "services/realtime/connection.hpp"
 #include "services/realtime/event_encoder.hpp"
@@ -42,10 +41,8 @@ void Connection::send_lossy(uint32_t subscription, const ChannelRule& rule,
         backlog_->push(frame, at < sent ? sent - at : 0);
       } else if (rule.slow == SlowPolicy::kConflate) {
         // A copy of its own: the channel's segment would be held for one frame of it.
-        Span copy{Segment::create(bytes, shard_.node().outlets->memory), 0,
-                  static_cast<uint32_t>(bytes)};
-        std::copy(frame.data(), frame.data() + bytes, copy.segment->data());
-        lossy_->keep_latest(channel, (*pending.keys)[index], std::move(copy));
+        lossy_->keep_latest(channel, (*pending.keys)[index],
+                            Span::copy({frame.data(), bytes}, shard_.node().outlets->memory));
       } else if (lossy_->is_dropping(channel) ||
                  backlog_->bytes() + bytes > limit + backlog_->allowed()) {
         lossy_->drop(channel,
@@ -97,8 +94,8 @@ void Connection::on_lost(uint32_t subscription, const Lost& lost) {
   if (state_ != State::kOpen && state_ != State::kJoining) return;
   if (dialect_ == Dialect::kDefault) {
     // All clients of a channel come here at once; they are to come back one after the other.
-    const auto window = shard_.return_window();
-    return close(close::kMessagesLost, "reconnect_after_ms=" + std::to_string(window.count()));
+    const auto wait = shard_.return_after();
+    return close(close::kMessagesLost, "reconnect_after_ms=" + std::to_string(wait.count()));
   }
   subscriptions_[subscription].at = lost.at;
   v1::Event event;

@@ -1,9 +1,11 @@
 #include "services/realtime/other_nodes.hpp"
 
+#include <algorithm>
 #include <future>
 #include <memory>
 #include <string_view>
 
+#include "libs/rpc/discovery.hpp"
 #include "libs/rpc/peer.hpp"
 #include "libs/rpc/resolver.hpp"
 #include "libs/telemetry/log.hpp"
@@ -28,6 +30,7 @@ void OtherNodes::stop() {
 
 Status OtherNodes::start() {
   if (config_.peers.empty()) return ok_status();
+  for (const std::string& peer : config_.peers) RAYMESH_CHECK_OK(rpc::Discovery::check(peer));
   RAYMESH_CHECK_OK(ask_all());
   thread_ = std::thread([this] { run(); });
   return ok_status();
@@ -49,7 +52,7 @@ void OtherNodes::run() {
   }
 }
 
-Result<std::vector<std::string>> OtherNodes::addresses() const {
+std::vector<std::string> OtherNodes::addresses() const {
   std::vector<std::string> out;
   for (const std::string& peer : config_.peers) {
     if (!peer.starts_with(kDns)) {
@@ -58,8 +61,6 @@ Result<std::vector<std::string>> OtherNodes::addresses() const {
     }
     const std::string name = peer.substr(kDns.size());
     const size_t colon = name.rfind(':');
-    if (colon == std::string::npos)
-      return Error(errors::kInvalidValue, "'" + peer + "' is not dns:name:port");
     auto found = std::make_shared<std::promise<std::vector<std::string>>>();
     auto answer = found->get_future();
     rpc::Resolver::shared().resolve(
@@ -71,24 +72,29 @@ Result<std::vector<std::string>> OtherNodes::addresses() const {
   return out;
 }
 
-Status OtherNodes::ask_all() const {
+Status OtherNodes::ask_all() {
   struct Asked {
     std::string address;
-    std::shared_ptr<rpc::Peer> peer;
     std::future<Result<v1::NodeReply>> answer;
   };
-  RAYMESH_TRY(const auto all, addresses());
+  const std::vector<std::string> all = addresses();
+  std::erase_if(connections_, [&all](const auto& connection) {
+    return std::find(all.begin(), all.end(), connection.first) == all.end();
+  });
   std::vector<Asked> asked;
   for (const std::string& address : all) {
-    rpc::PeerConfig config;
-    config.service = "raymesh.realtime.v1.Realtime";
-    config.endpoints = {address};
-    RAYMESH_TRY(auto peer, rpc::connect_peer(std::move(config), config_.credentials));
+    std::shared_ptr<rpc::Peer>& peer = connections_[address];
+    if (!peer) {
+      rpc::PeerConfig config;
+      config.service = "raymesh.realtime.v1.Realtime";
+      config.endpoints = {address};
+      RAYMESH_TRY(peer, rpc::connect_peer(std::move(config), config_.credentials));
+    }
     rpc::CallOptions options;
     options.timeout = kPatience;
     options.repeat = rpc::Repeat::kSafe;
     auto promise = std::make_shared<std::promise<Result<v1::NodeReply>>>();
-    asked.push_back({address, peer, promise->get_future()});
+    asked.push_back({address, promise->get_future()});
     peer->call<v1::NodeReply>(
         "Node", {}, v1::NodeRequest(), options,
         [promise](Result<v1::NodeReply> reply) { promise->set_value(std::move(reply)); });

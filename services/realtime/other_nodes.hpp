@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -13,6 +15,10 @@
 
 #include "libs/base/result.hpp"
 #include "libs/rpc/credentials.hpp"
+
+namespace raymesh::rpc {
+class Peer;
+}
 
 namespace raymesh::realtime {
 
@@ -41,11 +47,13 @@ class OtherNodes {
   Status state() const;
 
  private:
-  Result<std::vector<std::string>> addresses() const;
-  Status ask_all() const;
+  std::vector<std::string> addresses() const;
+  Status ask_all();
   void run();
 
   const OtherNodesConfig config_;
+  // By address, kept from one time to the next. start()'s thread first, then run()'s.
+  std::map<std::string, std::shared_ptr<rpc::Peer>> connections_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Status state_ = ok_status();  // guarded by mutex_

@@ -2,7 +2,6 @@
 
 #include <boost/asio/post.hpp>
 #include <future>
-#include <thread>
 
 #include "libs/actor/loop_unit.hpp"
 #include "libs/net/wheel_driver.hpp"
@@ -22,7 +21,7 @@ using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kAnswerTimeout{3};
 constexpr milliseconds kTick{100};
-constexpr milliseconds kPausedTick{10};
+constexpr milliseconds kShortTick{10};
 // What sweeping and noticing take of the presence timeout.
 constexpr milliseconds kSweepShare{2'000};
 constexpr milliseconds kMinLease{1'000};
@@ -68,7 +67,7 @@ Error no_ring_in_time() {
 
 struct RedisBroker::Loop final : net::WheelTimer {
   Loop(RedisBroker& b, boost::asio::io_context& io, caf::actor_system& actors)
-      : broker(b), unit(actors), wheel(io, kPausedTick) {}
+      : broker(b), unit(actors), wheel(io, kShortTick) {}
   void on_timeout() override { broker.tick(); }
 
   RedisBroker& broker;
@@ -193,8 +192,13 @@ void RedisBroker::stop(milliseconds grace) {
   // That its members leave is on its way, through their actors: an end before that would have them
   // swept instead, also those that are handed over.
   const auto deadline = std::chrono::steady_clock::now() + grace;
-  while (count_members() > 0 && std::chrono::steady_clock::now() < deadline - grace / 2)
-    std::this_thread::sleep_for(milliseconds(5));
+  std::promise<void> all_left;
+  auto left = all_left.get_future();
+  io_.post(0, [this, &all_left] {
+    all_left_ = std::move(all_left);
+    tick();
+  });
+  left.wait_until(deadline - grace / 2);
   struct Ending {
     std::promise<void> all;
     size_t left = 0;
@@ -229,16 +233,6 @@ void RedisBroker::stop(milliseconds grace) {
   io_.stop();
 }
 
-size_t RedisBroker::count_members() {
-  std::promise<size_t> answer;
-  io_.post(0, [&] {
-    size_t count = 0;
-    for (const RedisPrimary* primary : primaries_->open()) count += primary->members();
-    answer.set_value(count);
-  });
-  return answer.get_future().get();
-}
-
 // --- The thread ---
 
 void RedisBroker::run(UniqueFunction<void()> task) {
@@ -263,10 +257,12 @@ void RedisBroker::run_actors() {
 void RedisBroker::tick() {
   primaries_->tick();
   const bool ready = !stopped_.load() && primaries_->ready();
-  bool paused = false;
+  bool soon = all_left_.has_value();
+  size_t members = 0;
   uint64_t topics = 0, messages = 0, bytes = 0, breaks = 0;
   for (const RedisPrimary* primary : primaries_->open()) {
-    paused = paused || primary->paused();
+    soon = soon || primary->paused();
+    members += primary->members();
     const redis::SubscriberStats stats = primary->stats();
     topics += primary->topics();
     messages += stats.messages;
@@ -281,7 +277,11 @@ void RedisBroker::tick() {
   ring_ = primaries_->view().ring.version();
   revocations_->tick();
   run_actors();
-  loop_->wheel.arm(*loop_, paused ? kPausedTick : kTick);
+  if (all_left_ && members == 0) {
+    all_left_->set_value();
+    all_left_.reset();
+  }
+  loop_->wheel.arm(*loop_, soon ? kShortTick : kTick);
 }
 
 Status RedisBroker::ready() const {

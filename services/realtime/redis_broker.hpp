@@ -9,7 +9,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -88,7 +90,6 @@ class RedisBroker final : public Broker {
 
   void run(UniqueFunction<void()> task);
   void tick();
-  size_t count_members();
   void run_actors();
   const ChannelRule& rule(const std::string& name, const ChannelPtr& local) const;
   RedisPrimary& at(const std::string& key) { return primaries_->view().at(key); }
@@ -107,6 +108,7 @@ class RedisBroker final : public Broker {
   std::unique_ptr<ConnectionCounts> connections_;
   std::unique_ptr<RevocationExchange> revocations_;
   std::atomic<bool> stopped_{false};
+  std::optional<std::promise<void>> all_left_;  // who stops waits for it; the thread's own
 
   // For ready() and stats(), by tick().
   std::atomic<bool> ready_{false};

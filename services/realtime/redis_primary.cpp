@@ -1,9 +1,7 @@
 #include "services/realtime/redis_primary.hpp"
 
 #include <algorithm>
-#include <random>
 
-#include "libs/base/json_writer.hpp"
 #include "libs/telemetry/log.hpp"
 #include "services/realtime/channel_actor.hpp"
 #include "services/realtime/channel_members.hpp"

@@ -15,7 +15,11 @@ RevocationList::Key RevocationList::key(Revocation::By by, std::string_view proj
 
 void RevocationList::add(const Revocation& revocation, int64_t now) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(entries_, [now](const auto& entry) { return entry.second.keep_until < now; });
+  // Not at each one: looking through all of them takes time in which nobody can connect.
+  if (entries_.size() >= sweep_at_) {
+    std::erase_if(entries_, [now](const auto& entry) { return entry.second.keep_until < now; });
+    sweep_at_ = std::max(kFirstSweep, 2 * entries_.size());
+  }
   Times& times = entries_[key(revocation.by, revocation.project, revocation.value)];
   times.issued_by = std::max(times.issued_by, revocation.issued_by);
   times.keep_until = std::max(times.keep_until, revocation.keep_until);

@@ -35,7 +35,9 @@ class RevocationList {
   bool concerns(Revocation::By by, const Grant& grant, std::string_view value) const;
 
   mutable std::mutex mutex_;
+  static constexpr size_t kFirstSweep = 256;
   std::map<Key, Times> entries_;      // guarded by mutex_
+  size_t sweep_at_ = kFirstSweep;     // guarded by mutex_
   std::atomic<bool> is_empty_{true};  // nothing was revoked yet: asked for each command
 };
 

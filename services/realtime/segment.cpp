@@ -1,6 +1,7 @@
 #include "services/realtime/segment.hpp"
 
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace raymesh::realtime {
@@ -10,6 +11,12 @@ SegmentRef Segment::create(size_t capacity, SegmentMemory& memory) {
   if (!raw) throw std::bad_alloc();
   memory.bytes_.fetch_add(capacity, std::memory_order_relaxed);
   return SegmentRef(new (raw) Segment(capacity, memory));
+}
+
+Span Span::copy(std::string_view bytes, SegmentMemory& memory) {
+  Span out{Segment::create(bytes.size(), memory), 0, static_cast<uint32_t>(bytes.size())};
+  std::memcpy(out.segment->data(), bytes.data(), bytes.size());
+  return out;
 }
 
 void Segment::release() {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <utility>
 
 namespace raymesh::realtime {
@@ -77,6 +78,9 @@ struct Span {
   SegmentRef segment;
   uint32_t begin = 0;
   uint32_t end = 0;
+
+  /// The bytes in a segment of their own.
+  static Span copy(std::string_view bytes, SegmentMemory& memory);
 
   const char* data() const { return segment->data() + begin; }
   size_t size() const { return end - begin; }

@@ -395,7 +395,7 @@ std::string Shard::random_name() {
   return name;
 }
 
-std::chrono::milliseconds Shard::return_window() const {
+std::chrono::milliseconds Shard::return_after() const {
   return std::chrono::milliseconds(
       random_below(1'000 * node_.connections.load() / kReturnsPerSecond + 100));
 }

@@ -85,7 +85,7 @@ class Shard {
   /// `return_window`.
   void drain(std::chrono::milliseconds window, std::chrono::milliseconds return_window);
   /// How long one of this node's clients should wait before it comes back, when all do: random.
-  std::chrono::milliseconds return_window() const;
+  std::chrono::milliseconds return_after() const;
   /// Closes the channel's connections here.
   void close_channel(Channel& channel, const CloseCode& code);
   /// Ends what a revocation is about. Returns how many connections, or subscriptions.

@@ -1,6 +1,7 @@
-// A library for LD_PRELOAD that shifts the wall clock of one process: the file that CLOCK_SHIFT_FILE names holds the milliseconds to add,
-// as a 64-bit integer in the machine's order, and may be written at any time. The monotonic clock stays as it is, as it does when
-// somebody sets the clock of a machine. For tests only; every thread of the process may call it.
+// A library for LD_PRELOAD that shifts the wall clock of one process: the file that
+// CLOCK_SHIFT_FILE names holds the milliseconds to add, as a 64-bit integer in the machine's order,
+// and may be written at any time. The monotonic clock stays as it is, as it does when somebody sets
+// the clock of a machine. For tests only; every thread of the process may call it.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -35,7 +36,9 @@ extern "C" {
 int clock_gettime(clockid_t clock, timespec* now) noexcept {
   begin();
   const int result = real_clock_gettime(clock, now);
-  if (result != 0 || shift_ms == nullptr || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return result;
+  if (result != 0 || shift_ms == nullptr ||
+      (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
+    return result;
   constexpr std::int64_t kSecond = 1'000'000'000;
   const std::int64_t ns = now->tv_sec * kSecond + now->tv_nsec + *shift_ms * 1'000'000;
   now->tv_sec = ns / kSecond;

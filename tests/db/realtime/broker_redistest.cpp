@@ -205,7 +205,8 @@ TEST_F(RedisBrokerTest, LimitsConnectionsInTheWholeCluster) {
       << "what was refused counts for nothing, as soon as Redis has heard of it";
   EXPECT_FALSE(a.admit(member("5", "eve")).ok()) << "the project's limit";
   a.broker().dismiss(member("1", "ada"));
-  EXPECT_TRUE(b.admit(member("6", "eve")).ok());
+  EXPECT_TRUE(wait([&] { return b.admit(member("6", "eve")).ok(); }))
+      << "as above: Redis has to hear of the refusal and of the dismissal";
 }
 
 TEST_F(RedisBrokerTest, RevokingReachesAllNodes) {
