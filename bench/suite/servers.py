@@ -93,10 +93,12 @@ class Raymesh:
         return ["--url-file", self.write_lines("subscribe", [f"{node}?token={token}" for node in self.nodes for token in tokens])]
 
     def publish(self, channels):
-        """A socket must hold the channels that it publishes to, so one has a hundred. It subscribes to them, too, and gets no echo:
-        it is not counted."""
-        urls = [f"{self.nodes[0]}?token={self.token(*(f'ch{n}' for n in range(first, min(first + TOKEN_CHANNELS, channels))))}"
-                for first in range(0, channels, TOKEN_CHANNELS)]
+        """A socket must hold the channels that it publishes to: at most as many as a token grants, and the equal runs that ws_fanout
+        gives to each. It subscribes to them, too, and gets no echo: it is not counted."""
+        sockets = -(-channels // TOKEN_CHANNELS)
+        first = [-(-n * channels // sockets) for n in range(sockets + 1)]
+        runs = [range(*run) for run in zip(first, first[1:])]
+        urls = [f"{self.nodes[0]}?token={self.token(*(f'ch{n}' for n in run))}" for run in runs]
         return ["--publish-file", self.write_lines("publish", urls), "--publish-body", '{"type":"publish",' + RAYMESH_PUBLISH]
 
     def publish_over_http(self, _channels):
