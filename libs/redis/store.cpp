@@ -9,6 +9,10 @@ Result<std::unique_ptr<Store>> Store::open(boost::asio::io_context& context,
                                            const std::string& password,
                                            const ClientConfig& config) {
   if (urls.empty()) return Error(errors::kInvalidRequest, "no Redis is configured");
+  if (urls.size() > Ring::kPartitions)
+    return Error(errors::kInvalidRequest, std::to_string(urls.size()) +
+                                              " Redis primaries: at most " +
+                                              std::to_string(Ring::kPartitions));
   std::vector<Address> addresses;
   std::vector<std::string> names;
   for (size_t i = 0; i < urls.size(); ++i) {

@@ -114,6 +114,9 @@ struct RedisBroker::PresenceRead {
 
 Status RedisBrokerConfig::check() const {
   if (urls.empty()) return Error(errors::kInvalidValue, "no Redis is configured");
+  if (urls.size() > redis::Ring::kPartitions)
+    return Error(errors::kInvalidValue, std::to_string(urls.size()) + " primaries: at most " +
+                                            std::to_string(redis::Ring::kPartitions));
   for (size_t i = 0; i < urls.size(); ++i) {
     const auto address = redis::parse_address(urls[i]);
     if (!address.ok())  // the url itself may hold a password

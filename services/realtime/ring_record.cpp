@@ -9,7 +9,7 @@ namespace raymesh::realtime {
 namespace {
 
 // What a list may have at most: a bound for what is read.
-constexpr size_t kMaxPrimaries = 1'000;
+constexpr size_t kMaxPrimaries = redis::Ring::kPartitions;
 
 std::vector<std::string> urls_of(const RingRecord::List& list) {
   std::vector<std::string> out;
@@ -82,7 +82,8 @@ Result<RingRecord> next_ring(const RingRecord& before, const std::vector<std::st
                              const std::vector<std::string>& lost) {
   if (urls.empty()) return Error(errors::kInvalidRequest, "a ring has at least one primary");
   if (urls.size() > kMaxPrimaries)
-    return Error(errors::kInvalidRequest, "a ring has at most 1000 primaries");
+    return Error(errors::kInvalidRequest, "a ring has at most " + std::to_string(kMaxPrimaries) +
+                                              " primaries, not " + std::to_string(urls.size()));
   RingRecord out = before;
   RingRecord::List list;
   for (const std::string& text : urls) {
