@@ -27,3 +27,6 @@ if(RAYMESH_TESTS)
   # Only the tests speak gRPC through its own library: to prove that ours is gRPC.
   find_package(gRPC CONFIG REQUIRED)
 endif()
+if(RAYMESH_BENCH)
+  find_package(benchmark CONFIG REQUIRED)
+endif()

@@ -1,11 +1,12 @@
-"""./dev bench [request] [realtime | realtime.PART | fanout] [--repeats N] [--seconds N] [--write-docs]"""
+"""./dev bench [crypto] [request] [realtime | realtime.PART | fanout] [--repeats N] [--seconds N] [--write-docs]"""
 import argparse
 
+import crypto
 import fanout
 import realtime
 import request
 
-SUITES = {"request": request.run, "realtime": realtime.run, **{f"realtime.{name}": part for name, part in realtime.PARTS.items()},
+SUITES = {"crypto": crypto.run, "request": request.run, "realtime": realtime.run, **{f"realtime.{name}": part for name, part in realtime.PARTS.items()},
           "fanout": fanout.run}
 
 parser = argparse.ArgumentParser(prog="./dev bench", description="Measures raymesh beside its peers, in one run each.")

@@ -7,22 +7,19 @@
 
 #include "libs/base/encoding.hpp"
 #include "libs/crypto/secret.hpp"
+#include "libs/crypto/sodium_ready.hpp"
 
 namespace raymesh::crypto {
-namespace {
 
-// Without a source of randomness there is nothing safe to answer.
-void init_sodium() {
+void require_sodium() {
   static const int kReady = sodium_init();
   if (kReady >= 0) return;
   std::fputs("raymesh: libsodium cannot start\n", stderr);
   std::abort();
 }
 
-}  // namespace
-
 std::string random_bytes(size_t count) {
-  init_sodium();
+  require_sodium();
   std::string out(count, '\0');
   randombytes_buf(out.data(), out.size());
   return out;

@@ -1,0 +1,198 @@
+#include "libs/crypto/aead.hpp"
+
+#include <openssl/evp.h>
+#include <sodium.h>
+
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "libs/crypto/sodium_ready.hpp"
+
+namespace raymesh::crypto {
+namespace {
+
+// Up to here libsodium is faster than giving an OpenSSL context a key.
+constexpr size_t kMostForSodium = 1'792;
+
+// What is left fails for lack of memory or a broken installation only.
+void require(bool ok, const char* what) {
+  if (ok) return;
+  std::fprintf(stderr, "raymesh: OpenSSL failed: %s\n", what);
+  std::abort();
+}
+
+unsigned char* bytes_of(char* text) {
+  return reinterpret_cast<unsigned char*>(text);
+}
+const unsigned char* bytes_of(const char* text) {
+  return reinterpret_cast<const unsigned char*>(text);
+}
+
+// AES's round keys and GHASH's table, made for one call.
+class AesGcmState {
+ public:
+  explicit AesGcmState(const Secret32& key) {
+    (void)crypto_aead_aes256gcm_beforenm(&state_, key.data());
+  }
+  AesGcmState(const AesGcmState&) = delete;
+  AesGcmState& operator=(const AesGcmState&) = delete;
+  ~AesGcmState() { sodium_memzero(&state_, sizeof state_); }
+  const crypto_aead_aes256gcm_state* get() const { return &state_; }
+
+ private:
+  crypto_aead_aes256gcm_state state_;
+};
+
+void sodium_seal(AeadCipher cipher, const Secret32& key, AeadNonce nonce, std::string_view aad,
+                 std::span<char> text, std::span<char, kAeadTagBytes> tag) {
+  unsigned char* data = bytes_of(text.data());
+  unsigned char* tag_bytes = bytes_of(tag.data());
+  if (cipher == AeadCipher::kChaCha20Poly1305) {
+    (void)crypto_aead_chacha20poly1305_ietf_encrypt_detached(
+        data, tag_bytes, nullptr, data, text.size(), bytes_of(aad.data()), aad.size(), nullptr,
+        bytes_of(nonce.data()), key.data());
+  } else {
+    const AesGcmState state(key);
+    (void)crypto_aead_aes256gcm_encrypt_detached_afternm(
+        data, tag_bytes, nullptr, data, text.size(), bytes_of(aad.data()), aad.size(), nullptr,
+        bytes_of(nonce.data()), state.get());
+  }
+}
+
+bool sodium_open(AeadCipher cipher, const Secret32& key, AeadNonce nonce, std::string_view aad,
+                 std::span<char> text, std::span<const char, kAeadTagBytes> tag) {
+  unsigned char* data = bytes_of(text.data());
+  if (cipher == AeadCipher::kChaCha20Poly1305)
+    return crypto_aead_chacha20poly1305_ietf_decrypt_detached(
+               data, nullptr, data, text.size(), bytes_of(tag.data()), bytes_of(aad.data()),
+               aad.size(), bytes_of(nonce.data()), key.data()) == 0;
+  const AesGcmState state(key);
+  return crypto_aead_aes256gcm_decrypt_detached_afternm(
+             data, nullptr, data, text.size(), bytes_of(tag.data()), bytes_of(aad.data()),
+             aad.size(), bytes_of(nonce.data()), state.get()) == 0;
+}
+
+// A context of this thread. It holds a key for the time of one call only: after it, it is given
+// the key of zeros in place of the session's.
+class OpenSslContext {
+ public:
+  explicit OpenSslContext(const char* name)
+      : method_(EVP_CIPHER_fetch(nullptr, name, nullptr)), context_(EVP_CIPHER_CTX_new()) {
+    require(method_ && context_, name);
+    require(EVP_EncryptInit_ex2(context_.get(), method_.get(), kZeroKey, kZeroKey, nullptr) == 1,
+            name);
+  }
+
+  void seal(const Secret32& key, AeadNonce nonce, std::string_view aad, std::span<char> text,
+            std::span<char, kAeadTagBytes> tag) {
+    EVP_CIPHER_CTX* c = context_.get();
+    int done = 0;
+    require(EVP_EncryptInit_ex2(c, nullptr, key.data(), bytes_of(nonce.data()), nullptr) == 1 &&
+                feed(aad, text) &&
+                EVP_EncryptFinal_ex(c, bytes_of(text.data()) + text.size(), &done) == 1 &&
+                done == 0 &&
+                EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, kAeadTagBytes, tag.data()) == 1,
+            "AEAD");
+    forget();
+  }
+
+  bool open(const Secret32& key, AeadNonce nonce, std::string_view aad, std::span<char> text,
+            std::span<const char, kAeadTagBytes> tag) {
+    EVP_CIPHER_CTX* c = context_.get();
+    unsigned char expected[kAeadTagBytes];
+    std::memcpy(expected, tag.data(), kAeadTagBytes);
+    int done = 0;
+    require(EVP_DecryptInit_ex2(c, nullptr, key.data(), bytes_of(nonce.data()), nullptr) == 1 &&
+                EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, kAeadTagBytes, expected) == 1 &&
+                feed(aad, text),
+            "AEAD");
+    const bool good = EVP_DecryptFinal_ex(c, bytes_of(text.data()) + text.size(), &done) == 1;
+    forget();
+    return good;
+  }
+
+ private:
+  static constexpr unsigned char kZeroKey[32] = {};
+
+  struct Free {
+    void operator()(EVP_CIPHER* m) const { EVP_CIPHER_free(m); }
+    void operator()(EVP_CIPHER_CTX* c) const { EVP_CIPHER_CTX_free(c); }
+  };
+
+  bool feed(std::string_view aad, std::span<char> text) {
+    EVP_CIPHER_CTX* c = context_.get();
+    require(aad.size() <= INT_MAX && text.size() <= INT_MAX, "more than 2^31 - 1 bytes");
+    int done = 0;
+    if (!aad.empty() && EVP_CipherUpdate(c, nullptr, &done, bytes_of(aad.data()),
+                                         static_cast<int>(aad.size())) != 1)
+      return false;
+    return text.empty() || EVP_CipherUpdate(c, bytes_of(text.data()), &done, bytes_of(text.data()),
+                                            static_cast<int>(text.size())) == 1;
+  }
+
+  void forget() {
+    require(EVP_EncryptInit_ex2(context_.get(), nullptr, kZeroKey, kZeroKey, nullptr) == 1, "AEAD");
+  }
+
+  std::unique_ptr<EVP_CIPHER, Free> method_;
+  std::unique_ptr<EVP_CIPHER_CTX, Free> context_;
+};
+
+OpenSslContext& openssl_context(AeadCipher cipher) {
+  if (cipher == AeadCipher::kChaCha20Poly1305) {
+    thread_local OpenSslContext context("ChaCha20-Poly1305");
+    return context;
+  }
+  thread_local OpenSslContext context("AES-256-GCM");
+  return context;
+}
+
+bool takes_sodium(AeadBackend backend, AeadCipher cipher, size_t bytes) {
+  if (backend == AeadBackend::kOpenSsl) return false;
+  if (cipher == AeadCipher::kAes256Gcm && !sodium_has_aes256gcm()) return false;
+  return backend == AeadBackend::kSodium || bytes <= kMostForSodium;
+}
+
+}  // namespace
+
+bool sodium_has_aes256gcm() {
+  require_sodium();
+  static const bool kHas = crypto_aead_aes256gcm_is_available() == 1;
+  return kHas;
+}
+
+void aead_seal_with(AeadBackend backend, AeadCipher cipher, const Secret32& key, AeadNonce nonce,
+                    std::string_view aad, std::span<char> text,
+                    std::span<char, kAeadTagBytes> tag) {
+  require_sodium();
+  if (takes_sodium(backend, cipher, text.size()))
+    sodium_seal(cipher, key, nonce, aad, text, tag);
+  else
+    openssl_context(cipher).seal(key, nonce, aad, text, tag);
+}
+
+bool aead_open_with(AeadBackend backend, AeadCipher cipher, const Secret32& key, AeadNonce nonce,
+                    std::string_view aad, std::span<char> text,
+                    std::span<const char, kAeadTagBytes> tag) {
+  require_sodium();
+  const bool good = takes_sodium(backend, cipher, text.size())
+                        ? sodium_open(cipher, key, nonce, aad, text, tag)
+                        : openssl_context(cipher).open(key, nonce, aad, text, tag);
+  if (!good && !text.empty()) std::memset(text.data(), 0, text.size());
+  return good;
+}
+
+void aead_seal(AeadCipher cipher, const Secret32& key, AeadNonce nonce, std::string_view aad,
+               std::span<char> text, std::span<char, kAeadTagBytes> tag) {
+  aead_seal_with(AeadBackend::kFastest, cipher, key, nonce, aad, text, tag);
+}
+
+bool aead_open(AeadCipher cipher, const Secret32& key, AeadNonce nonce, std::string_view aad,
+               std::span<char> text, std::span<const char, kAeadTagBytes> tag) {
+  return aead_open_with(AeadBackend::kFastest, cipher, key, nonce, aad, text, tag);
+}
+
+}  // namespace raymesh::crypto
