@@ -2,6 +2,7 @@
 import contextlib
 import http.client
 import json
+import os
 import subprocess
 import threading
 import time
@@ -229,10 +230,13 @@ def input_bytes(peer):
 
 @contextlib.contextmanager
 def with_broker(nodes, primaries):
-    """Realtime nodes, joined by so many Redis primaries; none: the memory broker."""
+    """Realtime nodes, joined by so many Redis primaries; none: the memory broker. Several nodes share the cores that one would have
+    for itself, as many threads in all."""
     with contextlib.ExitStack() as stack:
         stores = [stack.enter_context(redis()) for _ in range(primaries)]
         flags = ["--broker", "redis", "--state-url", ",".join(s.url for s in stores)] if stores else []
+        if nodes > 1:
+            flags += ["--threads", max(1, os.cpu_count() // nodes)]
         running = stack.enter_context(started("raymesh", realtime_nodes=nodes, realtime_flags=flags))
         running.pids += [pid for s in stores for pid in s.pids]
         yield running, stores
@@ -257,7 +261,7 @@ def broker(repeats, seconds, write_docs):
         taken = [input_bytes(s) - b for s, b in zip(stores, before)]
         shares = [t * primaries / sum(taken) for t in taken]
     memory, single, double = (per_cpu(runs, name, "raymesh") for name in forms)
-    text = (f"One channel, {SUBSCRIBERS:,} subscribers, 16 messages outstanding; the CPU is that of all nodes and of Redis. "
+    text = (f"One channel, {SUBSCRIBERS:,} subscribers, 16 messages outstanding; the CPU is that of all nodes and of Redis. Two nodes have half the threads each. "
             f"{spread_channels} channels over {primaries} primaries: each takes {', '.join(f'{s:.2f}' for s in shares)} times an equal share of the bytes.\n\n"
             + table(FAN_HEADER, [fan_row(runs, name, "raymesh") for name in runs]) + "\n\n" + "\n".join([
                 goal("two nodes beside one, both with Redis, per CPU-second", double / single, 0.9, True),

@@ -5,8 +5,8 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <chrono>
-#include <thread>
 
+#include "libs/base/cores.hpp"
 #include "libs/base/signal_mask.hpp"
 #include "libs/telemetry/log.hpp"
 
@@ -14,7 +14,7 @@ namespace raymesh::actor {
 namespace {
 
 caf::actor_system_config& configure(caf::actor_system_config& config, size_t threads) {
-  if (threads == 0) threads = std::max(2u, std::thread::hardware_concurrency());
+  if (threads == 0) threads = std::max<size_t>(2, available_cores());
   config.set("scheduler.policy", caf::atom("sharing"));
   config.set("scheduler.max-threads", threads);
   return config;

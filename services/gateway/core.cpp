@@ -1,8 +1,8 @@
 #include "services/gateway/core.hpp"
 
 #include <boost/asio/io_context.hpp>
-#include <thread>
 
+#include "libs/base/cores.hpp"
 #include "services/gateway/exchange.hpp"
 #include "services/gateway/http_session.hpp"
 
@@ -14,7 +14,7 @@ constexpr size_t kMaxFreeExchanges = 128;
 
 size_t thread_count(const Config& config) {
   if (config.threads > 0) return static_cast<size_t>(config.threads);
-  return std::max(1u, std::thread::hardware_concurrency());
+  return available_cores();
 }
 
 }  // namespace

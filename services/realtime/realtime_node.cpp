@@ -10,6 +10,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "libs/base/cores.hpp"
 #include "libs/net/bound_port.hpp"
 #include "services/realtime/memory_broker.hpp"
 
@@ -22,7 +23,7 @@ constexpr int kBacklog = 4'096;
 constexpr size_t kClosesPerSecond = 2'000;
 
 size_t shard_count(size_t threads) {
-  if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
+  if (threads == 0) threads = available_cores();
   return std::min(threads, ConnectionId::kMaxShards);
 }
 
