@@ -1,6 +1,5 @@
 #include <unistd.h>
 
-#include <poll.h>
 #include <cstdio>
 #include <iostream>
 
@@ -74,8 +73,9 @@ void print_block(const DevOptions& options, const Addresses& at, const DataDir& 
   std::printf("\n");
 }
 
-// Every dependency answers, and the gateway has its streams.
-Status wait_until_ready(DevServices& services) {
+// Every dependency answers, and the gateway has its streams. Who ends raymesh meanwhile does not
+// wait for that.
+Status wait_until_ready(DevServices& services, const host::ShutdownSignal& shutdown) {
   const auto deadline = std::chrono::steady_clock::now() + kReadyTimeout;
   for (;;) {
     Status first = ok_status();
@@ -87,7 +87,8 @@ Status wait_until_ready(DevServices& services) {
       }
     }
     if (first.ok() || std::chrono::steady_clock::now() > deadline) return first;
-    poll(nullptr, 0, static_cast<int>(kReadyPoll.count()));
+    if (shutdown.pending(kReadyPoll))
+      return Error(errors::kUnavailable, "stopped before it was ready: " + first.error().message);
   }
 }
 
@@ -123,7 +124,7 @@ Status serve(const DevOptions& options, ServiceConfigs& configs, host::ShutdownS
   configs.wire(options, secrets, *stores);
   DevServices services(env);
   RAYMESH_CHECK_OK(services.start(configs));
-  RAYMESH_CHECK_OK(wait_until_ready(services));
+  RAYMESH_CHECK_OK(wait_until_ready(services, shutdown));
   RAYMESH_CHECK_OK(stores->wait_durable());
   RAYMESH_CHECK_OK(folder.set_version());
   RAYMESH_TRY(auto ops, host::OpsServer::start("127.0.0.1:" + std::to_string(options.ops_port),

@@ -26,9 +26,10 @@ std::function<Status(const std::vector<std::string>&)> bounded(T* value, T min, 
   };
 }
 
+// As people write numbers: 1000000, not 1e+06.
 std::string shortest(double v) {
-  char buffer[32];
-  auto [end, ec] = std::to_chars(buffer, buffer + sizeof buffer, v);
+  char buffer[400];  // of the largest double
+  auto [end, ec] = std::to_chars(buffer, buffer + sizeof buffer, v, std::chars_format::fixed);
   return std::string(buffer, end);
 }
 

@@ -70,6 +70,11 @@ int ShutdownSignal::wait() {
   return signal;
 }
 
+bool ShutdownSignal::pending(std::chrono::milliseconds within) const {
+  pollfd fds[2] = {{signals_, POLLIN, 0}, {wake_, POLLIN, 0}};
+  return ::poll(fds, 2, static_cast<int>(within.count())) > 0;
+}
+
 void ShutdownSignal::request() {
   uint64_t one = 1;
   if (::write(wake_, &one, sizeof one) != sizeof one) log::warn("eventfd did not take the wake-up");

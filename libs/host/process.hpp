@@ -1,6 +1,7 @@
 // The pieces of a process that host::run and `raymesh dev` share. Used by the main thread.
 #pragma once
 
+#include <chrono>
 #include <thread>
 
 namespace raymesh::host {
@@ -22,6 +23,8 @@ class ShutdownSignal {
   /// Returns the signal, or 0 after request(). From then on a further signal ends the process at
   /// once, with the exit code 128 + signal.
   int wait();
+  /// Whether wait() would return at once, or within this time.
+  bool pending(std::chrono::milliseconds within) const;
   /// Makes wait() return: something that the process cannot go on without has ended. Any thread.
   void request();
 

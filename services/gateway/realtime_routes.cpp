@@ -160,21 +160,22 @@ bool read_channel(Exchange& ex, std::string& out) {
 }
 
 // A whole number in the query; 0 when it is not there.
-bool read_number(Exchange& ex, std::string_view name, uint64_t max, uint64_t& out) {
+bool read_number(Exchange& ex, std::string_view name, uint64_t min, uint64_t max, uint64_t& out) {
   const std::string_view text = query_value(ex.query(), name);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (text.empty() || (error == std::errc() && end == text.data() + text.size() && out <= max))
-    return true;
-  ex.fail(Error(errors::kInvalidRequest,
-                std::string(name) + " is '" + std::string(text.substr(0, 40)) +
-                    "'; it must be a whole number up to " + std::to_string(max)));
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  if (text.empty() || (is_number && out >= min && out <= max)) return true;
+  ex.fail(Error(errors::kInvalidRequest, std::string(name) + " is '" +
+                                             std::string(text.substr(0, 40)) +
+                                             "'; it must be a whole number from " +
+                                             std::to_string(min) + " to " + std::to_string(max)));
   return false;
 }
 
 void presence(Exchange& ex) {
   std::string channel;
   uint64_t limit = 0;
-  if (!read_channel(ex, channel) || !read_number(ex, "limit", kMaxPage, limit)) return;
+  if (!read_channel(ex, channel) || !read_number(ex, "limit", 1, kMaxPage, limit)) return;
   realtime::v1::PresenceRequest request;
   const auto options = channel_options(ex, channel, rpc::Repeat::kSafe);
   request.set_channel(std::move(channel));
@@ -202,8 +203,8 @@ void history(Exchange& ex) {
   std::string channel;
   uint64_t limit = 0;
   uint64_t offset = 0;
-  if (!read_channel(ex, channel) || !read_number(ex, "limit", kMaxPage, limit) ||
-      !read_number(ex, "offset", uint64_t{1} << 53, offset))
+  if (!read_channel(ex, channel) || !read_number(ex, "limit", 1, kMaxPage, limit) ||
+      !read_number(ex, "offset", 0, uint64_t{1} << 53, offset))
     return;
   realtime::v1::HistoryRequest request;
   const auto options = channel_options(ex, channel, rpc::Repeat::kSafe);

@@ -52,6 +52,12 @@ test('a subscriber that comes back gets exactly what it missed, on any node', as
   assert.deepEqual(lost.messages.map((m) => m.payload), [8, 9]);
   const page = await http('GET', `/api/v1/realtime/channels/${encodeURIComponent(channel)}/history?limit=2`);
   assert.deepEqual(page.json.messages, [{ offset: 1, payload: 1 }, { offset: 2, payload: 2 }]);
+  for (const what of ['history', 'presence'])
+    for (const limit of ['0', '-1', '10001', 'x', '1x', '99999999999999999999']) {
+      const refused = await http('GET', `/api/v1/realtime/channels/${encodeURIComponent(channel)}/${what}?limit=${limit}`);
+      assert.deepEqual([refused.status, refused.json.code], [400, 'invalid_request'], limit);
+      assert.match(refused.json.error, new RegExp(`'${limit}'.*from 1 to`));
+    }
   const c = await connect({ channels: [channel] });
   assert.equal((await c.ask({ type: 'subscribe', channel, position: { epoch: '0'.repeat(15) + '1', offset: 4 } })).recovered, false);
   for (const x of [b, c]) x.socket.close();

@@ -170,6 +170,16 @@ test('an older folder is upgraded', async (t) => {
   await dev.stop();
 });
 
+test('who ends it while it waits for what is not there need not wait', async (t) => {
+  const folder = folderIn(t);
+  const dev = new Dev(t, ['--data-dir', folder, ...kAnyPorts, '--realtime-broker', 'redis', '--realtime-state-url', `unix:${folder}/nobody.sock`]);
+  await dev.child.says('cannot reach Redis', 60_000);
+  dev.child.signal('SIGTERM');
+  const { code, said } = await dev.refusal();
+  assert.equal(code, 1);
+  assert.match(said, /raymesh: stopped before it was ready: /);
+});
+
 test('a newer folder, and one that holds something else, are refused and left alone', async (t) => {
   const newer = folderIn(t);
   mkdirSync(newer);
