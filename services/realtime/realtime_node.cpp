@@ -163,6 +163,9 @@ void RealtimeNode::history(const std::string& project, const std::string& channe
 }
 
 void RealtimeNode::revoke(Revocation revocation, Answer<RevokeReport> done) {
+  if (Status room = revoked_.room_for(revocation, static_cast<int64_t>(std::time(nullptr)));
+      !room.ok())
+    return done(std::move(room).error());
   broker_->revoke(std::move(revocation), std::move(done));
 }
 

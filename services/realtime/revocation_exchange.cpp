@@ -4,6 +4,7 @@
 
 #include "services/realtime/redis_keys.hpp"
 #include "services/realtime/redis_scripts.hpp"
+#include "services/realtime/revocation_list.hpp"
 
 namespace raymesh::realtime {
 namespace {
@@ -13,7 +14,7 @@ using redis::Reply;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kTimeout{1'000};
-constexpr size_t kMostKept = 100'000;
+constexpr size_t kMostKept = 4 * RevocationList::kMostOfProject;
 constexpr size_t kPage = 1'000;
 constexpr size_t kMaxOpen = 10'000;
 

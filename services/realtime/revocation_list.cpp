@@ -13,14 +13,48 @@ RevocationList::Key RevocationList::key(Revocation::By by, std::string_view proj
   return {by, std::move(text)};
 }
 
+void RevocationList::sweep(int64_t now) {
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    if (it->second.keep_until >= now) {
+      ++it;
+      continue;
+    }
+    const std::string& text = it->first.second;
+    const auto project = of_project_.find(text.substr(0, text.find('\0')));
+    if (--project->second == 0) of_project_.erase(project);
+    it = entries_.erase(it);
+  }
+  sweep_at_ = std::max(kFirstSweep, 2 * entries_.size());
+}
+
+Status RevocationList::room_for(const Revocation& revocation, int64_t now) {
+  const std::lock_guard lock(mutex_);
+  const auto full = [&] {
+    const auto project = of_project_.find(revocation.project);
+    return project != of_project_.end() && project->second >= kMostOfProject &&
+           !entries_.contains(key(revocation.by, revocation.project, revocation.value));
+  };
+  if (!full()) return ok_status();
+  // Once a second, or a project that is at its bound would have everybody wait for the sweeping.
+  if (now > swept_) {
+    swept_ = now;
+    sweep(now);
+    if (!full()) return ok_status();
+  }
+  return Error(errors::kRateLimited,
+               "the project has " + std::to_string(kMostOfProject) +
+                   " revocations in force, as many as it may have; give new tokens a shorter life",
+               std::chrono::seconds(60));
+}
+
 void RevocationList::add(const Revocation& revocation, int64_t now) {
   const std::lock_guard lock(mutex_);
   // Not at each one: looking through all of them takes time in which nobody can connect.
-  if (entries_.size() >= sweep_at_) {
-    std::erase_if(entries_, [now](const auto& entry) { return entry.second.keep_until < now; });
-    sweep_at_ = std::max(kFirstSweep, 2 * entries_.size());
-  }
-  Times& times = entries_[key(revocation.by, revocation.project, revocation.value)];
+  if (entries_.size() >= sweep_at_) sweep(now);
+  const auto [entry, is_new] =
+      entries_.try_emplace(key(revocation.by, revocation.project, revocation.value));
+  if (is_new) ++of_project_[revocation.project];
+  Times& times = entry->second;
   times.issued_by = std::max(times.issued_by, revocation.issued_by);
   times.keep_until = std::max(times.keep_until, revocation.keep_until);
   is_empty_ = false;

@@ -104,6 +104,24 @@ TEST_F(EdgesTest, SpaceAroundAPayloadIsNotPartOfIt) {
   EXPECT_EQ(event.messages().payloads_json(0), "{\"k\":1}");
 }
 
+TEST_F(EdgesTest, AMessageHasAtMostAHundredCommands) {
+  start();
+  WsClient a = open({"c"}, kProto);
+  v1::ClientFrame frame;
+  for (int i = 0; i < 100; ++i) frame.add_commands()->mutable_ping();
+  auto answer = [&] {
+    a.send(WsClient::Opcode::kBinary, frame.SerializeAsString());
+    v1::ServerFrame events;
+    const auto received = a.receive();
+    EXPECT_TRUE(received && events.ParseFromString(received->payload));
+    return events.events_size() > 0 ? events.events(0) : v1::Event();
+  };
+  EXPECT_TRUE(answer().has_pong());
+  for (int i = 1; i < 100; ++i) EXPECT_TRUE(a.receive());
+  frame.add_commands();
+  EXPECT_NE(answer().error().error().find("100 commands"), std::string::npos);
+}
+
 TEST_F(EdgesTest, RubbishCountsAgainstTheRate) {
   config_.limits.publish_rate = 5;
   start();

@@ -8,6 +8,7 @@
 #include "libs/crypto/random.hpp"
 #include "libs/rpc/server.hpp"
 #include "raymesh/realtime/v1/realtime.grpc.pb.h"
+#include "raymesh/realtime/v1/socket.pb.h"
 #include "services/realtime/app.hpp"
 #include "tests/support/ws_client.hpp"
 
@@ -68,6 +69,17 @@ class ServiceTest : public ::testing::Test {
   std::unique_ptr<App> app_;
   std::unique_ptr<v1::Realtime::Stub> stub_;
 };
+
+TEST_F(ServiceTest, MalformedTextOfAClientDoesNotReachTheLog) {
+  start();
+  v1::Command command;
+  command.mutable_subscribe()->set_channel("room");
+  std::string bytes = command.SerializeAsString();
+  bytes[bytes.find("room")] = '\xff';
+  ::testing::internal::CaptureStderr();
+  EXPECT_FALSE(command.ParseFromString(bytes));
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
 
 TEST_F(ServiceTest, MintsATokenThatOpensASocketAtTheUrl) {
   start();
