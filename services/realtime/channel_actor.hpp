@@ -43,6 +43,8 @@ struct Join {
 struct Leave {
   ConnectionId connection;
   std::chrono::milliseconds handover{0};  // see Broker::leave
+  // With a handover: that of the token that the client has now, by which it will be known.
+  std::string token_id;
 };
 /// For a broker that leaves order and history to the actor: takes the next offsets for the batch.
 /// `done`, if any, runs in the actor, after the shards have got the messages.

@@ -23,6 +23,14 @@ std::shared_ptr<const PublishBatch> without_first(const PublishBatch& batch, siz
   return rest;
 }
 
+/// A client that has refreshed its token comes back with that one.
+MemberPtr as_known(const MemberPtr& member, const Leave& leave) {
+  if (leave.token_id.empty() || leave.token_id == member->token_id) return member;
+  auto copy = std::make_shared<Member>(*member);
+  copy->token_id = leave.token_id;
+  return copy;
+}
+
 }  // namespace
 
 ChannelState::ChannelState(std::weak_ptr<Channel> channel, std::string project, std::string name,
@@ -232,7 +240,7 @@ void ChannelState::leave(const Leave& leave) {
     joining_.erase(it);
     if (joining.phase == Phase::kRecovering)
       if (const auto channel = channel_.lock())
-        broker().leave(channel, joining.join.member, leave.handover);
+        broker().leave(channel, as_known(joining.join.member, leave), leave.handover);
     return watch();
   }
   const MemberPtr member = members_.remove(leave.connection);
@@ -240,7 +248,7 @@ void ChannelState::leave(const Leave& leave) {
   if (outlets_->probe) outlets_->probe->left();
   if (const auto channel = channel_.lock()) {
     channel->totals.members.store(members_.size(), std::memory_order_relaxed);
-    broker().leave(channel, member, leave.handover);
+    broker().leave(channel, as_known(member, leave), leave.handover);
   }
   watch();
 }

@@ -36,6 +36,7 @@
 namespace raymesh::realtime {
 
 class Shard;
+struct Leave;
 
 /// A publish that wants an answer: its place in the batch, and its command's id.
 struct PublishAck {
@@ -156,6 +157,7 @@ class Connection final : public net::WheelTimer {
                      uint8_t allowed, std::optional<Position> since);
   void opened();
   void take_early_input();
+  Leave leaving(std::chrono::milliseconds handover) const;
   void leave_channels(std::chrono::milliseconds handover = {});
   void leave(size_t subscription, std::chrono::milliseconds handover);
   void renumber(size_t from);

@@ -354,11 +354,15 @@ void Connection::take_early_input() {
   take({early->data.get(), early->size});
 }
 
+Leave Connection::leaving(std::chrono::milliseconds handover) const {
+  return {id_, handover, handover.count() > 0 ? member_->token_id : std::string()};
+}
+
 void Connection::leave(size_t index, std::chrono::milliseconds handover) {
   publish_batches();  // which go by number
   const Subscription s = std::move(subscriptions_[index]);
   if (s.joined) shard_.unsubscribe(s.channel, audience(s), s.place);
-  tell(*s.channel, Leave{id_, handover});
+  tell(*s.channel, leaving(handover));
   shard_.node().channels.unpin(s.channel);
   if (lossy_) lossy_->forget(*s.channel);
   subscriptions_.erase(subscriptions_.begin() + static_cast<std::ptrdiff_t>(index));
@@ -369,7 +373,7 @@ void Connection::leave_channels(std::chrono::milliseconds handover) {
   publish_batches();
   for (Subscription& s : subscriptions_) {
     if (s.joined) shard_.unsubscribe(s.channel, audience(s), s.place);
-    tell(*s.channel, Leave{id_, handover});
+    tell(*s.channel, leaving(handover));
     shard_.node().channels.unpin(s.channel);
   }
   subscriptions_.clear();

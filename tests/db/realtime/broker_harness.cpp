@@ -181,7 +181,8 @@ void TestNode::leave(const std::string& channel, const std::string& id,
                      std::chrono::milliseconds handover) {
   const auto it = places_.find(channel + "/" + id);
   ASSERT_NE(it, places_.end());
-  tell(*it->second.channel, Leave{it->second.member->connection, handover});
+  tell(*it->second.channel,
+       Leave{it->second.member->connection, handover, it->second.member->token_id});
   registry_->unpin(it->second.channel);
   places_.erase(it);
 }

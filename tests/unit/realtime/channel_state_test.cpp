@@ -22,8 +22,10 @@ class ScriptedBroker final : public Broker {
   void enter(const ChannelPtr&, const MemberPtr& member, Answer<std::string>) override {
     note("enter " + member->id);
   }
-  void leave(const ChannelPtr&, const MemberPtr& member, std::chrono::milliseconds) override {
-    note("leave " + member->id);
+  void leave(const ChannelPtr&, const MemberPtr& member,
+             std::chrono::milliseconds handover) override {
+    note("leave " + member->id +
+         (handover.count() > 0 ? " handed over by " + member->token_id : std::string()));
   }
   void watch(const ChannelPtr&, bool wanted) override { note(wanted ? "watch" : "unwatch"); }
   void refreshed(const ChannelPtr&, Answer<Position>) override { note("refreshed"); }
@@ -64,12 +66,13 @@ class ChannelStateTest : public ::testing::Test {
     auto member = std::make_shared<Member>();
     member->connection = id(n);
     member->id = std::to_string(n);
+    member->token_id = "first token";
     Audience audience;
     audience.dialect = Dialect::kLines;
     audience.watches = watches;
     state_->join({member, audience, since, n});
   }
-  void leave(uint32_t n) { state_->leave({id(n), {}}); }
+  void leave(uint32_t n) { state_->leave({id(n), {}, {}}); }
   void enter(uint32_t n) { state_->entered(id(n), std::to_string(n)); }
   /// With members, at an offset.
   void start_with(std::initializer_list<uint32_t> members, uint64_t offset) {
@@ -193,6 +196,19 @@ TEST_F(ChannelStateTest, AFailedAttachFailsWhoWaitsAndTheNextTriesAgain) {
   leave(1);
   join(3);
   EXPECT_EQ(broker_->take(), Calls{"attach"});
+}
+
+TEST_F(ChannelStateTest, WhoIsHandedOverIsKnownByTheTokenThatItHasInTheEnd) {
+  start_with({1, 2}, 5);
+  join(3);
+  enter(3);
+  broker_->take();
+  state_->leave({id(1), std::chrono::seconds(5), "first token"});
+  state_->leave({id(2), std::chrono::seconds(5), "refreshed"});
+  state_->leave({id(3), std::chrono::seconds(5), "refreshed"});  // before it has recovered
+  EXPECT_EQ(broker_->take(),
+            (Calls{"leave 1 handed over by first token", "leave 2 handed over by refreshed",
+                   "leave 3 handed over by refreshed"}));
 }
 
 TEST_F(ChannelStateTest, WhoLeavesWhileEnteringLeavesWhenItIsIn) {
