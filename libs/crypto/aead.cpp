@@ -150,6 +150,15 @@ OpenSslContext& openssl_context(AeadCipher cipher) {
   return context;
 }
 
+// libsodium's functions are declared to take no null pointers, not even to nothing.
+char nothing = 0;
+std::span<char> never_null(std::span<char> text) {
+  return text.data() != nullptr ? text : std::span<char>(&nothing, 0);
+}
+std::string_view never_null(std::string_view text) {
+  return text.data() != nullptr ? text : std::string_view("");
+}
+
 bool takes_sodium(AeadBackend backend, AeadCipher cipher, size_t bytes) {
   if (backend == AeadBackend::kOpenSsl) return false;
   if (cipher == AeadCipher::kAes256Gcm && !sodium_has_aes256gcm()) return false;
@@ -169,7 +178,7 @@ void aead_seal_with(AeadBackend backend, AeadCipher cipher, const Secret32& key,
                     std::span<char, kAeadTagBytes> tag) {
   require_sodium();
   if (takes_sodium(backend, cipher, text.size()))
-    sodium_seal(cipher, key, nonce, aad, text, tag);
+    sodium_seal(cipher, key, nonce, never_null(aad), never_null(text), tag);
   else
     openssl_context(cipher).seal(key, nonce, aad, text, tag);
 }
@@ -179,7 +188,7 @@ bool aead_open_with(AeadBackend backend, AeadCipher cipher, const Secret32& key,
                     std::span<const char, kAeadTagBytes> tag) {
   require_sodium();
   const bool good = takes_sodium(backend, cipher, text.size())
-                        ? sodium_open(cipher, key, nonce, aad, text, tag)
+                        ? sodium_open(cipher, key, nonce, never_null(aad), never_null(text), tag)
                         : openssl_context(cipher).open(key, nonce, aad, text, tag);
   if (!good && !text.empty()) std::memset(text.data(), 0, text.size());
   return good;

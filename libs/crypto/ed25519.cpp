@@ -2,6 +2,8 @@
 
 #include <sodium.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include "libs/crypto/sodium_ready.hpp"
@@ -41,6 +43,11 @@ Ed25519Key Ed25519Key::generate() {
 }
 
 void Ed25519Key::sign(std::string_view message, Ed25519Signature& signature) const {
+  // What a forked child finds in the arena.
+  if (secret_->is_zero()) {
+    std::fputs("raymesh: a signing key was used in a forked process\n", stderr);
+    std::abort();
+  }
   crypto_sign_detached(reinterpret_cast<unsigned char*>(signature.data()), nullptr,
                        bytes_of(message), message.size(), secret_->data());
 }

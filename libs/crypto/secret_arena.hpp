@@ -1,8 +1,9 @@
 // Memory for secrets that live as long as a session: kept out of swap (mlock) where the process's
-// limit allows it, out of core dumps and out of forked children, with a page on either side that
-// nobody may touch, and wiped before it is used again. Locking works on whole pages and the limit
-// is small (8 MiB on Debian 12), so secrets share pages: 10,000 sessions of 192 bytes take 1.9 MiB
-// of it. When the limit is reached the arena goes on without locking and counts it.
+// limit allows it, out of core dumps and out of forked children (who find zeros), with a page on
+// either side that nobody may touch, and wiped before it is used again. Locking works on whole
+// pages and the limit is small (8 MiB on Debian 12), so secrets share pages: 10,000 sessions of 192
+// bytes take 1.9 MiB of it. When the limit is reached the arena goes on without locking and counts
+// it.
 //
 // One arena per process, any thread; a mutex, so for what is made once per session, not per frame.
 #pragma once
@@ -20,7 +21,7 @@ class SecretArena {
  public:
   static constexpr size_t kSlotUnit = 64;
   static constexpr size_t kMaxSlot = 1024;
-  static constexpr size_t kChunkBytes = 64 * 1024;
+  static constexpr size_t kChunkBytes = 65'536;
 
   struct Usage {
     size_t in_use = 0;    // bytes of slots handed out

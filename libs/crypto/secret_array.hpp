@@ -32,6 +32,12 @@ class SecretArray {
     std::memcpy(bytes_.data(), bytes.data(), kSize);
   }
   void clear() { wipe(bytes_.data(), kSize); }
+  /// Whether all bytes are zero; takes the same time for all contents.
+  bool is_zero() const {
+    unsigned char any = 0;
+    for (const unsigned char byte : bytes_) any |= byte;
+    return any == 0;
+  }
 
  private:
   std::array<unsigned char, kSize> bytes_{};

@@ -9,9 +9,14 @@ namespace raymesh::crypto {
 static_assert(crypto_scalarmult_BYTES == kX25519Bytes &&
               crypto_scalarmult_SCALARBYTES == Secret32::size());
 
-void x25519_generate(Secret32& private_key, X25519PublicKey& public_key) {
+// Any 32 bytes are a private key: RFC 7748 section 5 sets and clears bits when it is used.
+void x25519_generate(Secret32& private_key) {
   require_sodium();
   randombytes_buf(private_key.data(), Secret32::size());
+}
+
+void x25519_generate(Secret32& private_key, X25519PublicKey& public_key) {
+  x25519_generate(private_key);
   x25519_public_key(private_key, public_key);
 }
 

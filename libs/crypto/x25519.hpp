@@ -11,7 +11,9 @@ namespace raymesh::crypto {
 inline constexpr size_t kX25519Bytes = 32;
 using X25519PublicKey = std::array<char, kX25519Bytes>;
 
-/// A new random private key and the public key that belongs to it.
+/// A new random private key.
+void x25519_generate(Secret32& private_key);
+/// The same, and the public key that belongs to it.
 void x25519_generate(Secret32& private_key, X25519PublicKey& public_key);
 
 /// The public key of a private key.

@@ -112,6 +112,19 @@ TEST(AeadTest, SealsTheEmptyTextForKeyConfirmation) {
   }
 }
 
+TEST(AeadTest, TakesNothingFromNowhere) {
+  Box box;
+  for (const AeadCipher cipher : kCiphers) {
+    for (const AeadBackend backend : {AeadBackend::kSodium, AeadBackend::kOpenSsl}) {
+      char tag[kAeadTagBytes];
+      aead_seal_with(backend, cipher, box.key, box.nonce_view(), {}, {}, tag);
+      EXPECT_TRUE(aead_open_with(backend, cipher, box.key, box.nonce_view(), {}, {}, tag));
+      tag[0] = static_cast<char>(tag[0] ^ 1);
+      EXPECT_FALSE(aead_open_with(backend, cipher, box.key, box.nonce_view(), {}, {}, tag));
+    }
+  }
+}
+
 TEST(AeadTest, ThreadsDoNotShareAContext) {
   std::vector<int> wrong(4, 0);
   std::vector<std::thread> threads;

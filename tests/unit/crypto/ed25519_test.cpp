@@ -84,6 +84,11 @@ TEST(Ed25519Test, RefusesOtherSizesAndKeysOfLowOrder) {
   EXPECT_FALSE(ed25519_verify(neutral, "m", neutral + std::string(32, '\0')));
 }
 
+TEST(Ed25519DeathTest, DoesNotSignInAForkedProcess) {
+  const Ed25519Key key = Ed25519Key::generate();
+  EXPECT_DEATH(sign(key, "m"), "used in a forked process");
+}
+
 TEST(Ed25519Test, RefusesSeedsOfAnotherSize) {
   EXPECT_FALSE(Ed25519Key::from_seed("short").ok());
   EXPECT_FALSE(Ed25519Key::from_seed(std::string(33, 'x')).ok());
