@@ -2,7 +2,7 @@
 // and RedisBroker for many. A broker gives each message its place in the channel's one order, takes
 // it to every node that has subscribers, keeps history, and knows who is present in the whole
 // cluster. What is for a channel here goes to its actor (channel_actor.hpp: Publish, Arrived,
-// MemberEvent, Refresh).
+// MemberEvent, EventsMissed, Refresh).
 //
 // Thread-safe. An answer runs on any thread, also within the call, and must hand over at once.
 // Every answer comes exactly once; with a deadline of the broker's own, so nobody waits for a dead
@@ -111,9 +111,11 @@ class Broker {
                      std::chrono::milliseconds handover) = 0;
   /// Whether somebody on this node wants MemberEvents of the channel. None are wanted at first.
   virtual void watch(const ChannelPtr& channel, bool wanted) = 0;
-  /// Ends a Refresh: the members have entered again if that was asked for. The answer is as that of
-  /// `attach`.
-  virtual void refreshed(const ChannelPtr& channel, Answer<Position> done) = 0;
+  /// Ends the Refresh of this number: the members have entered again, and `watch` was called again,
+  /// if that was asked for. The answer is as that of `attach`; EventsMissed comes before it.
+  virtual void refreshed(const ChannelPtr& channel, uint64_t number, Answer<Position> done) = 0;
+  /// Where the channel is by now. The answer is as that of `attach`.
+  virtual void position(const ChannelPtr& channel, Answer<Position> done) = 0;
 
   /// What is kept after the position, at most `limit` messages, oldest first; from the oldest on if
   /// `since` is of another epoch than the channel is in, or none. Shorter than `limit`: up to the

@@ -50,7 +50,8 @@ ChannelActor::behavior_type behave(Self self, std::weak_ptr<Channel> weak, std::
         after_messages(self);
       },
       [channel](const MemberEvent& m) { channel->member_event(m); },
-      [channel](const Refresh& m) { channel->refresh(m.reenter); },
+      [channel](const EventsMissed&) { channel->events_missed(); },
+      [channel](const Refresh& m) { channel->refresh(m); },
       [channel](const ReadPresence& m) { (*m.done)(channel->presence(m.query)); },
       [channel](const ReadHistory& m) { (*m.done)(channel->read_history(m.since, m.limit)); },
       [self](const Unused&) { after_messages(self); },
@@ -65,6 +66,7 @@ ChannelActor::behavior_type behave(Self self, std::weak_ptr<Channel> weak, std::
         if (channel->is_retired()) self->quit();
       },
       [channel](const Refreshed& m) { channel->refreshed(m.at); },
+      [channel](const Checked& m) { channel->checked(m.at); },
       [self, channel](const HistoryLoaded& m) {
         channel->history_loaded(*m.page);
         after_messages(self);

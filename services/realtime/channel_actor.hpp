@@ -64,10 +64,14 @@ struct MemberEvent {
   bool joined = true;
   std::string member_json;  // {"id":...,"identity"?:...,"data"?:...}
 };
+/// Member events before this one may be missing, those behind it are not. It stands for what could
+/// not be told: nothing comes from the first event that was missed until here.
+struct EventsMissed {};
 /// The broker's link is back: the actor enters its members again if `reenter` says that they were
 /// forgotten, then calls Broker::refreshed and compares the position with its own.
 struct Refresh {
   bool reenter = false;
+  uint64_t number = 0;
 };
 /// Of the members on this node, for a broker that knows no others.
 struct ReadPresence {
@@ -95,6 +99,9 @@ struct Entered {
 struct Refreshed {
   Result<Position> at;
 };
+struct Checked {
+  Result<Position> at;
+};
 struct HistoryLoaded {
   std::shared_ptr<Result<HistoryPage>> page;
 };
@@ -104,10 +111,11 @@ struct Trim {};
 
 using ChannelActor =
     caf::typed_actor<caf::reacts_to<Join>, caf::reacts_to<Leave>, caf::reacts_to<Publish>,
-                     caf::reacts_to<Arrived>, caf::reacts_to<MemberEvent>, caf::reacts_to<Refresh>,
+                     caf::reacts_to<Arrived>, caf::reacts_to<MemberEvent>,
+                     caf::reacts_to<EventsMissed>, caf::reacts_to<Refresh>,
                      caf::reacts_to<ReadPresence>, caf::reacts_to<ReadHistory>,
                      caf::reacts_to<Unused>, caf::reacts_to<Retire>, caf::reacts_to<Attached>,
-                     caf::reacts_to<Entered>, caf::reacts_to<Refreshed>,
+                     caf::reacts_to<Entered>, caf::reacts_to<Refreshed>, caf::reacts_to<Checked>,
                      caf::reacts_to<HistoryLoaded>, caf::reacts_to<Expire>, caf::reacts_to<Trim>>;
 
 /// What a node's channels use and where they hand over. Shared with the actors, which may end after
@@ -165,6 +173,7 @@ RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Leave)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Publish)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Arrived)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::MemberEvent)
+RAYMESH_ACTOR_MESSAGE(raymesh::realtime::EventsMissed)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Refresh)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::ReadPresence)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::ReadHistory)
@@ -173,6 +182,7 @@ RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Retire)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Attached)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Entered)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Refreshed)
+RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Checked)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::HistoryLoaded)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Expire)
 RAYMESH_ACTOR_MESSAGE(raymesh::realtime::Trim)

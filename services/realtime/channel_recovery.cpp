@@ -8,11 +8,10 @@
 
 namespace raymesh::realtime {
 
-void ChannelState::refresh(bool reenter) {
+void ChannelState::refresh(const Refresh& refresh) {
   const auto channel = channel_.lock();
   if (!channel || link_ == Link::kDetached) return;
-  refreshing_ = true;
-  if (reenter) {
+  if (refresh.reenter) {
     for (const ChannelMembers::Entry& entry : members_.entries())
       broker().enter(channel, entry.member, [](const Result<std::string>&) {});
     for (auto& [connection, joining] : joining_)
@@ -20,25 +19,24 @@ void ChannelState::refresh(bool reenter) {
         broker().enter(channel, joining.join.member, [](const Result<std::string>&) {});
     if (watching_) broker().watch(channel, true);
   }
-  ask_position();
+  broker().refreshed(channel, refresh.number, [weak = channel_](Result<Position> at) {
+    if (const auto c = weak.lock()) tell(*c, Refreshed{std::move(at)});
+  });
 }
 
 void ChannelState::refreshed(const Result<Position>& at) {
-  const bool checked = std::exchange(checking_, false);
   // Without an answer the link is gone again, and there will be another Refresh.
-  if (!at.ok()) {
-    if (checked) fail_checked(at.error());
-    return;
-  }
-  if (!*at || link_ == Link::kDetached || link_ == Link::kAttaching) return;
-  if (std::exchange(refreshing_, false)) tell_of_missed_events();
-  if (at->epoch == at_.epoch && at->offset <= at_.offset) {
-    if (checked) complete_waiting();
-    return;
-  }
-  drop_held_of_other_epochs(at->epoch);
-  promised_ = *at;
+  if (at.ok()) catch_up(*at);
+}
+
+/// False when it was there already.
+bool ChannelState::catch_up(Position at) {
+  if (!at || link_ == Link::kDetached || link_ == Link::kAttaching) return true;
+  if (at.epoch == at_.epoch && at.offset <= at_.offset) return false;
+  drop_held_of_other_epochs(at.epoch);
+  promised_ = at;
   mend();
+  return true;
 }
 
 /// Asks the broker's history for what is missing up to `promised_`.

@@ -156,15 +156,17 @@ void ChannelState::check_position() {
   if (std::exchange(checking_, true)) return;
   for (auto& [connection, joining] : joining_)
     if (joining.phase == Phase::kRecovering) joining.checked = true;
-  ask_position();
-}
-
-void ChannelState::ask_position() {
   const auto channel = channel_.lock();
   if (!channel) return;
-  broker().refreshed(channel, [weak = channel_](Result<Position> at) {
-    if (const auto c = weak.lock()) tell(*c, Refreshed{std::move(at)});
+  broker().position(channel, [weak = channel_](Result<Position> at) {
+    if (const auto c = weak.lock()) tell(*c, Checked{std::move(at)});
   });
+}
+
+void ChannelState::checked(const Result<Position>& at) {
+  checking_ = false;
+  if (!at.ok()) return fail_checked(at.error());
+  if (!catch_up(*at)) complete_waiting();
 }
 
 /// Nobody knows where the channel is: better no subscription than a wrong one.
@@ -272,13 +274,12 @@ void ChannelState::member_event(const MemberEvent& event) {
   tell_watchers(out);
 }
 
-/// Who has come and gone while the link was away, nobody can say; presence itself is right.
-void ChannelState::tell_of_missed_events() {
+/// Who has come and gone meanwhile nobody can say; presence itself is right. It has no position: it
+/// says nothing of messages, and a slow connection stands where it alone knows.
+void ChannelState::events_missed() {
   v1::Event out;
   v1::Gap& gap = *out.mutable_gap();
   gap.set_channel(name_);
-  gap.set_epoch(epoch_text(at_.epoch));
-  gap.set_offset(at_.offset);
   gap.set_reason("presence");
   tell_watchers(out);
 }

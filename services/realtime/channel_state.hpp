@@ -38,7 +38,8 @@ class ChannelState {
   Published publish(const std::shared_ptr<const PublishBatch>& batch);
   void arrived(const Arrived& arrived);
   void member_event(const MemberEvent& event);
-  void refresh(bool reenter);
+  void events_missed();
+  void refresh(const Refresh& refresh);
   /// Ends as soon as nobody is still being entered; see `is_retired`.
   void retire();
   bool is_retired() const { return retired_; }
@@ -46,6 +47,7 @@ class ChannelState {
   void attached(const Result<Position>& at);
   void entered(ConnectionId connection, const Result<std::string>& id);
   void refreshed(const Result<Position>& at);
+  void checked(const Result<Position>& at);
   void history_loaded(Result<HistoryPage>& page);
 
   PresencePage presence(const PresenceQuery& query) const;
@@ -80,11 +82,10 @@ class ChannelState {
 
   void enter(Joining& joining);
   void complete(ConnectionId connection);
-  void tell_of_missed_events();
   void tell_watchers(const v1::Event& event);
   static size_t held_size(const PublishBatch& batch);
   void check_position();
-  void ask_position();
+  bool catch_up(Position at);
   void fail_checked(const Error& error);
   void admit(Joining joining, std::optional<bool> recovered);
   void fail(const Joining& joining, const Error& error);
@@ -133,7 +134,6 @@ class ChannelState {
   bool retired_ = false;
 
   ChannelHistory history_;
-  bool refreshing_ = false;    // the link was away
   bool checking_ = false;      // the broker was asked where the channel is
   bool loading_ = false;       // the broker was asked for its history
   bool loading_rest_ = false;  // from at_ on only

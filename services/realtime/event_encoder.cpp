@@ -121,7 +121,8 @@ void append_json(std::string& out, uint64_t id, const v1::Messages& e) {
 
 void append_json(std::string& out, uint64_t id, const v1::Gap& e) {
   EventJson json(out, "gap", id);
-  json.text("channel", e.channel()).text("epoch", e.epoch()).number("offset", e.offset());
+  json.text("channel", e.channel());
+  if (!e.epoch().empty()) json.text("epoch", e.epoch()).number("offset", e.offset());
   if (e.has_lost()) json.number("lost", e.lost());
   json.text("reason", e.reason()).end();
 }
@@ -289,7 +290,8 @@ void append_event(std::string& out, Dialect dialect, const v1::Event& event) {
   Position id;
   if (event.has_subscribed())
     id = {parse_epoch(event.subscribed().epoch()).value_or(0), event.subscribed().offset()};
-  if (event.has_gap()) id = {parse_epoch(event.gap().epoch()).value_or(0), event.gap().offset()};
+  if (event.has_gap() && !event.gap().epoch().empty())
+    id = {parse_epoch(event.gap().epoch()).value_or(0), event.gap().offset()};
   wrap(out, dialect, body, id);
 }
 

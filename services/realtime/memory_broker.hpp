@@ -23,7 +23,8 @@ class MemoryBroker final : public Broker {
   void leave(const ChannelPtr& channel, const MemberPtr& member,
              std::chrono::milliseconds handover) override;
   void watch(const ChannelPtr& channel, bool wanted) override { channel->watched = wanted; }
-  void refreshed(const ChannelPtr&, Answer<Position> done) override { done(Position{}); }
+  void refreshed(const ChannelPtr&, uint64_t, Answer<Position> done) override { done(Position{}); }
+  void position(const ChannelPtr&, Answer<Position> done) override { done(Position{}); }
   void history(const std::string& project, const std::string& name, const ChannelPtr& local,
                Position since, size_t limit, Answer<HistoryPage> done) override;
   void presence(const std::string& project, const std::string& name, const ChannelPtr& local,

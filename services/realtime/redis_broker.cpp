@@ -393,10 +393,15 @@ void RedisBroker::detach(const ChannelPtr& channel) {
   run([this, channel] { at(*channel).detach(channel); });
 }
 
-void RedisBroker::refreshed(const ChannelPtr& channel, Answer<Position> done) {
-  run([this, channel, done = ensure(std::move(done))]() mutable {
-    at(*channel).refreshed(channel, std::move(done));
+void RedisBroker::refreshed(const ChannelPtr& channel, uint64_t number, Answer<Position> done) {
+  run([this, channel, number, done = ensure(std::move(done))]() mutable {
+    at(*channel).refreshed(channel, number, std::move(done));
   });
+}
+
+void RedisBroker::position(const ChannelPtr& channel, Answer<Position> done) {
+  run([this, key = channel_key(channel->project(), channel->name()),
+       done = ensure(std::move(done))]() mutable { at(key).ask(key, std::move(done)); });
 }
 
 void RedisBroker::history(const std::string& project, const std::string& name,

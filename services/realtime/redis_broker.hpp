@@ -66,7 +66,8 @@ class RedisBroker final : public Broker {
   void leave(const ChannelPtr& channel, const MemberPtr& member,
              std::chrono::milliseconds handover) override;
   void watch(const ChannelPtr& channel, bool wanted) override;
-  void refreshed(const ChannelPtr& channel, Answer<Position> done) override;
+  void refreshed(const ChannelPtr& channel, uint64_t number, Answer<Position> done) override;
+  void position(const ChannelPtr& channel, Answer<Position> done) override;
   void history(const std::string& project, const std::string& name, const ChannelPtr& local,
                Position since, size_t limit, Answer<HistoryPage> done) override;
   void presence(const std::string& project, const std::string& name, const ChannelPtr& local,

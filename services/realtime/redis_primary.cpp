@@ -55,20 +55,31 @@ class RedisPrimary::Topic final : public redis::Subscriber::Sink {
     if (auto* messages = std::get_if<TopicMessages>(&message)) {
       if (messages->sent != 0 && owner->shared_.on_lag)
         owner->shared_.on_lag(boot_time() - std::chrono::microseconds(messages->sent));
-      for (const ChannelPtr& channel : channels)
-        tell(*channel, Arrived{messages->first, messages->batch});
+      for (const Listener& listener : listeners)
+        tell(*listener.channel, Arrived{messages->first, messages->batch});
     } else if (const auto* events = std::get_if<std::vector<TopicEvent>>(&message)) {
-      for (const ChannelPtr& channel : channels) {
-        if (!channel->watched) continue;
+      for (const Listener& listener : listeners) {
+        if (!listener.channel->watched || listener.holes != listener.told) continue;
         for (const TopicEvent& event : *events)
-          tell(*channel, MemberEvent{event.joined, std::string(event.member_json)});
+          tell(*listener.channel, MemberEvent{event.joined, std::string(event.member_json)});
       }
     }
   }
 
   bool watched() const {
-    return std::any_of(channels.begin(), channels.end(),
-                       [](const ChannelPtr& channel) { return channel->watched.load(); });
+    return std::any_of(listeners.begin(), listeners.end(),
+                       [](const Listener& listener) { return listener.channel->watched.load(); });
+  }
+
+  Listener* find(const Channel* channel) {
+    const auto it = std::find_if(listeners.begin(), listeners.end(), [channel](const Listener& l) {
+      return l.channel.get() == channel;
+    });
+    return it == listeners.end() ? nullptr : &*it;
+  }
+
+  void events_pass_by() {
+    for (Listener& listener : listeners) ++listener.holes;
   }
 
   enum class State : uint8_t { kNone, kSubscribing, kSubscribed };
@@ -78,7 +89,7 @@ class RedisPrimary::Topic final : public redis::Subscriber::Sink {
   const milliseconds idle;
   State state = State::kNone;
   bool moved = false;  // from another primary, and its channels have not been told yet
-  std::vector<ChannelPtr> channels;
+  std::vector<Listener> listeners;
   std::vector<Answer<Position>> waiting;  // for the subscription
   std::unordered_set<ConnectionId, ConnectionIdHash> members;
 };
@@ -170,7 +181,7 @@ size_t RedisPrimary::members() const {
 void RedisPrimary::attach(const ChannelPtr& channel, Answer<Position> done) {
   std::shared_ptr<Topic>& topic = topics_[channel_key(channel->project(), channel->name())];
   if (!topic) topic = std::make_shared<Topic>(*this, *channel);
-  topic->channels.push_back(channel);
+  topic->listeners.push_back({channel});
   if (topic->state == Topic::State::kSubscribed) return ask_position(*topic, std::move(done));
   topic->waiting.push_back(std::move(done));
   subscribe(topic, false);
@@ -194,9 +205,11 @@ void RedisPrimary::subscribe(const std::shared_ptr<Topic>& topic, bool counted) 
                               waiting(status.error());
                           }
                           if (t->moved && !status.ok()) to_settle_.push_back(t);
-                          if (status.ok() && std::exchange(t->moved, false))
-                            for (const ChannelPtr& channel : t->channels)
-                              tell(*channel, Refresh{true});
+                          if (status.ok() && std::exchange(t->moved, false)) {
+                            t->events_pass_by();
+                            for (const Listener& listener : t->listeners)
+                              tell(*listener.channel, Refresh{true, listener.holes});
+                          }
                           shared_.run_actors();
                           if (status.ok()) settle();
                         });
@@ -215,8 +228,8 @@ void RedisPrimary::detach(const ChannelPtr& channel) {
   const auto topic = find(*channel);
   if (!topic) return;
   if (channel->watched) watch(channel, false);
-  std::erase(topic->channels, channel);
-  if (topic->channels.empty()) {
+  std::erase_if(topic->listeners, [&](const Listener& l) { return l.channel == channel; });
+  if (topic->listeners.empty()) {
     topics_.erase(topic->key);
     // Left by an actor that has died: Redis is to forget them with this incarnation.
     if (!topic->members.empty()) suspect();
@@ -303,7 +316,7 @@ void RedisPrimary::enter_now(const ChannelPtr& channel, const MemberPtr& member,
   tail.arg(0)
       .arg(topic->key)
       .arg(node_text(incarnation))
-      .arg(previous_text(lease_))
+      .arg(attempt.known || lease_.previous() != 0 ? "1" : "")
       .arg(member->id)
       .arg(member->identity)
       .arg(json)
@@ -388,6 +401,12 @@ void RedisPrimary::watch(const ChannelPtr& channel, bool wanted) {
 
 // --- When something is lost ---
 
+/// From now on, and until each channel has looked where it stands: the link is lost, or what Redis
+/// knew of this node's watching may have gone with its lease.
+void RedisPrimary::events_pass_by() {
+  for (const auto& [key, topic] : topics_) topic->events_pass_by();
+}
+
 void RedisPrimary::suspect() {
   if (std::exchange(suspicious_, true)) return;
   const auto now = SteadyClock::now();
@@ -412,6 +431,7 @@ void RedisPrimary::link_lost() {
   refreshing_ = false;
   to_refresh_.clear();
   being_refreshed_.clear();
+  events_pass_by();
   fail_positions("the link to Redis is lost");
   shared_.run_actors();
 }
@@ -426,6 +446,7 @@ void RedisPrimary::link_up() {
 void RedisPrimary::registered() {
   suspicious_ = false;
   reenter_ = true;
+  events_pass_by();
   shared_.on_registered(*this);
   for (Parked& parked : std::exchange(parked_, {}))
     enter_now(parked.channel, parked.member, std::move(parked.done), parked.attempt);
@@ -445,7 +466,7 @@ void RedisPrimary::refresh_all() {
   to_refresh_.clear();
   being_refreshed_.clear();
   for (const auto& [key, topic] : topics_)
-    for (const ChannelPtr& channel : topic->channels) to_refresh_.push_back(channel);
+    for (const Listener& listener : topic->listeners) to_refresh_.push_back(listener.channel);
   refresh_some();
 }
 
@@ -454,28 +475,42 @@ void RedisPrimary::refresh_some() {
   while (!to_refresh_.empty() && being_refreshed_.size() < kRefreshBatch) {
     const ChannelPtr channel = to_refresh_.front().lock();
     to_refresh_.pop_front();
-    if (!channel || !find(*channel)) continue;
-    being_refreshed_[channel.get()] = SteadyClock::now() + kRefreshTimeout;
-    tell(*channel, Refresh{reenter_});
+    const auto topic = channel ? find(*channel) : nullptr;
+    const Listener* listener = topic ? topic->find(channel.get()) : nullptr;
+    if (!listener) continue;
+    being_refreshed_[channel.get()] = {listener->holes, SteadyClock::now() + kRefreshTimeout};
+    tell(*channel, Refresh{reenter_, listener->holes});
   }
   shared_.run_actors();
   if (to_refresh_.empty() && being_refreshed_.empty()) finish_refresh();
 }
 
-void RedisPrimary::refreshed(const ChannelPtr& channel, Answer<Position> done) {
+void RedisPrimary::refreshed(const ChannelPtr& channel, uint64_t number, Answer<Position> done) {
   const auto topic = find(*channel);
   if (!topic) return done(Error(errors::kCancelled, "the channel is not attached"));
   ask_position(*topic, [this, alive = std::weak_ptr<int>(alive_), weak = std::weak_ptr(channel),
-                        done = std::move(done)](Result<Position> at) mutable {
+                        number, done = std::move(done)](Result<Position> at) mutable {
     const bool ok = at.ok();
-    done(std::move(at));
     const ChannelPtr c = weak.lock();
+    // The answer came over the subscription, behind what was published until then: whoever reads
+    // presence from now on sees all that was not told, and all that follows is told. Unless there
+    // is a new hole; then there will be another Refresh.
+    if (const auto t = ok && c && !alive.expired() ? find(*c) : nullptr) {
+      Listener* listener = t->find(c.get());
+      if (listener && listener->holes == number &&
+          std::exchange(listener->told, number) != number && c->watched)
+        tell(*c, EventsMissed{});
+    }
+    done(std::move(at));
     if (alive.expired() || !c) return;
-    if (being_refreshed_.erase(c.get()) == 0) {
+    const auto being = being_refreshed_.find(c.get());
+    if (being != being_refreshed_.end() && being->second.number != number) return;
+    if (being == being_refreshed_.end()) {
       // It has come from another primary, and nobody else will ask it to look where it stands.
       if (!ok && linked_ && find(*c)) suspect();
       return;
     }
+    being_refreshed_.erase(being);
     if (!ok) refresh_failed_ = true;
     refresh_some();
   });
@@ -500,7 +535,8 @@ void RedisPrimary::move_out(const std::function<RedisPrimary&(const std::string&
     }
     const std::shared_ptr<Topic> topic = std::move(it->second);
     it = topics_.erase(it);
-    for (const ChannelPtr& channel : topic->channels) being_refreshed_.erase(channel.get());
+    for (const Listener& listener : topic->listeners)
+      being_refreshed_.erase(listener.channel.get());
     topic->owner = &now;
     if (std::exchange(topic->state, Topic::State::kNone) != Topic::State::kNone)
       subscriber_.unsubscribe(channel_topic(topic->key));
@@ -558,7 +594,7 @@ void RedisPrimary::settle() {
   while (!to_settle_.empty() && settling_ < kRefreshBatch && ready()) {
     const auto topic = to_settle_.front().lock();
     to_settle_.pop_front();
-    if (topic && topic->owner == this && topic->moved && !topic->channels.empty())
+    if (topic && topic->owner == this && topic->moved && !topic->listeners.empty())
       subscribe(topic, true);
   }
 }
@@ -599,8 +635,8 @@ void RedisPrimary::tick() {
   });
   for (Parked& parked : expired) parked.done(unavailable("this node is not registered in Redis"));
 
-  if (refreshing_ &&
-      std::erase_if(being_refreshed_, [&](const auto& one) { return one.second <= now; }) > 0)
+  if (refreshing_ && std::erase_if(being_refreshed_,
+                                   [&](const auto& one) { return one.second.deadline <= now; }) > 0)
     refresh_some();
   if (now >= sweep_at_) {
     sweep_at_ = now + kSweepInterval;

@@ -69,7 +69,7 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
   void leave(const ChannelPtr& channel, const MemberPtr& member,
              std::chrono::milliseconds handover);
   void watch(const ChannelPtr& channel, bool wanted);
-  void refreshed(const ChannelPtr& channel, Answer<Position> done);
+  void refreshed(const ChannelPtr& channel, uint64_t number, Answer<Position> done);
 
   /// The channel's position, when it is subscribed.
   void ask(const std::string& key, Answer<Position> done);
@@ -114,6 +114,19 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
     Answer<Position> done;
     std::chrono::steady_clock::time_point deadline;
   };
+  /// A channel, as its topic knows it.
+  struct Listener {
+    ChannelPtr channel;
+    // How often events may have passed it by, and how many of those times it was told of
+    // (EventsMissed). Until then it gets no event: what comes first may be of members that it
+    // believes to know, such as our own that have entered again.
+    uint64_t holes = 0;  // also the number of the Refresh that is to end the last of them
+    uint64_t told = 0;
+  };
+  struct BeingRefreshed {
+    uint64_t number;
+    std::chrono::steady_clock::time_point deadline;
+  };
   struct Attempt {       // to enter
     bool known = false;  // it was a member before, and may leave before the answer comes
     bool retried = false;
@@ -143,6 +156,7 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
   void forget(const std::string& key, RedisPrimary& now);
   RedisPrimary* elsewhere(const Channel& channel) const;
   void ask_position(const Topic& topic, Answer<Position> done);
+  void events_pass_by();
   void on_position(const PositionMessage& message);
   void fail_positions(const std::string& why);
   void enter_now(const ChannelPtr& channel, const MemberPtr& member, Answer<std::string> done,
@@ -174,7 +188,7 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
   bool refreshing_ = false;
   bool refresh_failed_ = false;
   std::deque<std::weak_ptr<Channel>> to_refresh_;
-  std::unordered_map<const Channel*, std::chrono::steady_clock::time_point> being_refreshed_;
+  std::unordered_map<const Channel*, BeingRefreshed> being_refreshed_;
 
   // Channels that have come from another primary and are not subscribed yet.
   std::deque<std::weak_ptr<Topic>> to_settle_;

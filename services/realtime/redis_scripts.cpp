@@ -350,11 +350,18 @@ return {epoch, offset, cut, out}
 
 const Script& enter() {
   static const Script kScript = make(kUnlessFull, {kMembers, R"(
-local c, i, before, id, identity, json, token = unpack(ARGV)
+local c, i, earlier, id, identity, json, token = unpack(ARGV)
 if not has_lease(i) then return -1 end
 local key = 'rm:rt:m:' .. i .. ':' .. c
 if redis.call('HEXISTS', key, id) == 1 then return id end
-local old = before ~= '' and take(c, before, id)
+local old
+if earlier ~= '' then
+  -- Not the last one alone: when a node had to register twice before everybody had entered again,
+  -- some are where they were before that, and being swept there they would leave once they are in.
+  for _, other in ipairs(redis.call('SMEMBERS', 'rm:rt:n:' .. c)) do
+    old = old or (other ~= i and take(c, other, id))
+  end
+end
 if not old and token ~= '' and redis.call('EXISTS', 'rm:rt:d:' .. c) == 1 then
   for k = 1, handover_slots do
     local field = token .. '#' .. k

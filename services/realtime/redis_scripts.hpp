@@ -67,8 +67,9 @@ const redis::Script& history();
 
 // --- Presence ---
 
-/// ARGV: channel, incarnation, earlier incarnation that may still hold it, connection's id,
-///       identity, member's JSON, token's id (empty: it takes no handed-over member's place)
+/// ARGV: channel, incarnation, 1 if an earlier incarnation may still hold it (or empty),
+///       connection's id, identity, member's JSON, token's id (empty: it takes no handed-over
+///       member's place)
 ///   answers the id under which it is present; kNoLease
 const redis::Script& enter();
 /// ARGV: channel, incarnation, earlier incarnation, connection's id, token's id,

@@ -67,8 +67,8 @@ fault(!redis, 'kill -9 of a node', (t) =>
     await scene.finish(t, { mustRecover: many ? keeps : nobody });
   }));
 
-fault(false, 'SIGSTOP of a node past its lease, then SIGCONT', (t) =>
-  withScene(cluster, { watch: (node) => !many || node !== nodes - 1 }, async (scene) => {
+fault(many, 'SIGSTOP of a node past its lease, then SIGCONT', (t) =>
+  withScene(cluster, {}, async (scene) => {
     const i = nodes - 1;
     await scene.recorder.disturb([i], async () => {
       cluster.nodes[i].child.signal('SIGSTOP');
@@ -231,8 +231,6 @@ fault(redis, 'one slow reader neither slows the others nor takes the memory', as
   }
 });
 
-const kHandover = { handover: true };
-
 if (many) {
   fault(false, 'SIGTERM of one node: its members go over to others without a flicker', (t) =>
     withScene(cluster, {}, async (scene) => {
@@ -244,7 +242,7 @@ if (many) {
       const to = scene.recorder.now();
       await pause(kPresenceTimeoutMs + 2500); // what is to come late comes now
       await cluster.nodes[i].start();
-      await scene.finish(t, { ...kHandover, mustRecover: keeps, steady: [{ identities: moving.map((c) => c.identity), from, to: to + kPresenceTimeoutMs + 2500 }] });
+      await scene.finish(t, { mustRecover: keeps, steady: [{ identities: moving.map((c) => c.identity), from, to: to + kPresenceTimeoutMs + 2500 }] });
     }));
 }
 
@@ -256,7 +254,7 @@ if (redis) {
       await pause(ms);
       await cluster.startRedisAgain(data);
     }, { lasting: true });
-  const kAfterOutage = { joinAgain: true, noticeMs: 10_000 };
+  const kAfterOutage = { noticeMs: 10_000 };
 
   fault(false, 'Redis is killed and comes back with its data', (t) =>
     withScene(cluster, {}, async (scene) => {
@@ -289,7 +287,7 @@ if (redis) {
   const kLinkFaults = {
     'reset once': { harm: (link) => link.reset(), ms: 200 },
     'cut': { harm: (link) => link.cut(), ms: 1500 },
-    'cut past the lease': { harm: (link) => link.cut(), ms: kPast },
+    'cut past the lease': { harm: (link) => link.cut(), ms: kPast, always: true },
     'silent both ways': { harm: (link) => link.stall('both'), ms: kPast },
     'silent towards Redis': { harm: (link) => link.stall('up'), ms: kPast },
     'silent from Redis': { harm: (link) => link.stall('down'), ms: kPast },
@@ -297,13 +295,13 @@ if (redis) {
     'half-open': { harm: (link) => link.halfOpen(), ms: kPast },
     'slow': { harm: (link) => link.delay(150), ms: 2000 },
   };
-  for (const [name, { harm, ms }] of Object.entries(kLinkFaults))
-    fault(false, `the link between a node and Redis is ${name}`, (t) =>
-      withScene(cluster, { watch: (node) => node !== nodes - 1 }, async (scene) => {
+  for (const [name, { harm, ms, always = false }] of Object.entries(kLinkFaults))
+    fault(always, `the link between a node and Redis is ${name}`, (t) =>
+      withScene(cluster, {}, async (scene) => {
         const i = nodes - 1;
         await scene.recorder.disturb([i], async () => {
           harm(cluster.links[i]);
-          await scene.churn(i, { avoid: true });
+          await scene.churn(i);
           await pause(ms);
           cluster.links[i].heal();
         }, { lasting: true });
@@ -317,7 +315,7 @@ if (redis) {
     fault(false, `the clock of ${where} jumps ${ms > 0 ? 'forward' : 'back'}`, async (t) => {
       const i = nodes - 1;
       const set = await cluster.shiftable(where === 'Redis' ? cluster.redis : cluster.nodes[i]);
-      await withScene(cluster, { watch: (node) => where === 'Redis' || node !== i }, async (scene) => {
+      await withScene(cluster, {}, async (scene) => {
         await scene.recorder.disturb(where === 'Redis' ? null : [i], async () => {
           set(ms);
           await pause(kPresenceTimeoutMs);
@@ -333,7 +331,7 @@ if (redis) {
     });
 
   fault(!long, 'one fault after the other: kill -9, SIGTERM, a silent link, Redis without its data', (t) =>
-    withScene(cluster, { watch: (node) => node !== nodes - 1 }, async (scene) => {
+    withScene(cluster, {}, async (scene) => {
       const { recorder } = scene;
       await recorder.disturb([0], () => cluster.nodes[0].kill());
       await scene.ready();
@@ -343,7 +341,7 @@ if (redis) {
       await cluster.nodes[1].start();
       await recorder.disturb([nodes - 1], async () => {
         cluster.links[nodes - 1].stall();
-        await scene.churn(nodes - 1, { avoid: true });
+        await scene.churn(nodes - 1);
         await pause(1.2 * kPresenceTimeoutMs);
         cluster.links[nodes - 1].heal();
       }, { lasting: true });
@@ -351,6 +349,6 @@ if (redis) {
       const lost = recorder.now();
       await redisDies(scene, 300, 'lost');
       await scene.flowing(200);
-      await scene.finish(t, { ...kAfterOutage, ...kHandover, mustRecover: (channel, _, at) => keeps(channel) && at < lost });
+      await scene.finish(t, { ...kAfterOutage, mustRecover: (channel, _, at) => keeps(channel) && at < lost });
     }));
 }

@@ -29,13 +29,11 @@ const kDefaults = {
   served: [],
   /** [{identities, from, to}]: these are never seen absent in between. */
   steady: [],
-  /** Members of a node that is being stopped go over to the same client's next connection without a leave and a join. */
-  handover: false,
-  /** A watcher on a disturbed node may be told again of joins that it knows. */
-  joinAgain: false,
 };
 
 const samePosition = (a, b) => a.epoch === b.epoch && a.offset === b.offset;
+/** A connection is in a channel once, however often it has subscribed. */
+const once = (members) => [...new Map(members.map((m) => [m.session, m])).values()];
 const show = (p) => (p ? `${p.epoch}:${p.offset}` : 'nowhere');
 
 /** Gives {violations: [{kind, channel?, client?, at?, detail}], stats}. */
@@ -48,7 +46,7 @@ class Check {
     this.history = { publishes: [], sessions: [], presence: [], disturbances: [], ...history };
     this.options = options;
     this.violations = [];
-    this.stats = { received: 0, plainReceived: 0, plainUnplaced: 0, recovered: 0, notRecovered: 0, gaps: 0, deliveredExact: 0, deliveredBounded: 0, presenceReads: 0, joins: 0, leaves: 0, epochs: 0 };
+    this.stats = { received: 0, plainReceived: 0, plainUnplaced: 0, recovered: 0, notRecovered: 0, gaps: 0, deliveredExact: 0, deliveredBounded: 0, presenceReads: 0, joins: 0, leaves: 0, handovers: 0, epochs: 0 };
     this.published = new Map(this.history.publishes.map((p) => [p.id, p]));
     this.places = new Map(); // id -> {epoch, offset}
     this.channels = new Map(); // channel -> Map(epoch -> Map(offset -> id))
@@ -64,6 +62,7 @@ class Check {
     this.#delivered();
     this.#presence();
     this.#presenceEvents();
+    this.#handovers();
     this.#steadyIdentities();
     this.#served();
     for (const epochs of this.channels.values()) this.stats.epochs += epochs.size;
@@ -190,10 +189,14 @@ class Check {
     if (!sub) return this.#found('event-without-subscription', where, JSON.stringify(event));
     this.stats.gaps++;
     sub.gaps.push({ at, reason: event.reason });
+    if (event.reason === 'presence') {
+      // Of events alone: it has no position, so that it can hide no hole in the messages.
+      if (event.epoch !== undefined || event.offset !== undefined || event.lost !== undefined) this.#found('bad-gap', where, JSON.stringify(event));
+      if (!sub.presence) this.#found('presence-event-not-asked', where, JSON.stringify(event));
+      return;
+    }
     const to = { epoch: event.epoch, offset: event.offset };
-    if (!['slow', 'broker', 'presence'].includes(event.reason)) this.#found('bad-gap', where, JSON.stringify(event));
-    // Of events alone: it must not hide a hole in the messages.
-    if (event.reason === 'presence' && (to.epoch !== sub.position.epoch || to.offset !== sub.position.offset)) this.#found('bad-gap', where, `presence, but at ${show(to)} after ${show(sub.position)}`);
+    if (!['slow', 'broker'].includes(event.reason)) this.#found('bad-gap', where, JSON.stringify(event));
     if (to.epoch === sub.position.epoch) {
       const lost = to.offset - sub.position.offset;
       if (lost < 0) this.#found('went-back', where, `gap to ${show(to)} after ${show(sub.position)}`);
@@ -307,25 +310,44 @@ class Check {
         let maybeTo = Infinity;
         if (bySub) maybeTo = sub.until + this.options.presenceLagMs;
         else if (s.ended !== null) maybeTo = this.#gone(s);
-        // Presence shows it under its connection's id, or under the one whose place it took; a stream does not know its own.
-        const m = { session: s, sub, id: s.connection && (sub.member ?? s.connection), channel: sub.channel, maybeFrom: sub.asked, surelyFrom: sub.since, surelyTo, maybeTo };
+        // Presence shows it under its connection's id, or under the one whose place it took; a stream does not know its own, but what it went on as.
+        const m = { session: s, sub, id: sub.member ?? s.connection, channel: sub.channel, maybeFrom: sub.asked, surelyFrom: sub.since, surelyTo, maybeTo };
         (this.members.get(sub.channel) ?? this.members.set(sub.channel, []).get(sub.channel)).push(m);
       }
-    // What was asked for but never answered may have made it a member all the same.
-    for (const s of this.history.sessions) {
-      const answered = new Set((s.subscriptions ?? []).map((sub) => sub.channel));
-      const wanted = s.kind === 'v1' ? s.log.filter((e) => e.out?.type === 'subscribe').map((e) => [e.out.channel, e.at]) : s.channels.map((c) => [c, s.started]);
-      for (const [channel, at] of wanted)
-        if (!answered.has(channel))
-          (this.members.get(channel) ?? this.members.set(channel, []).get(channel)).push({ session: s, id: s.connection, channel, maybeFrom: at, surelyFrom: Infinity, surelyTo: -Infinity, maybeTo: s.ended === null ? Infinity : this.#gone(s) });
-    }
+    for (const all of this.members.values())
+      for (const heir of all) if (heir.sub.member) heir.before = all.filter((m) => m.session.client === heir.session.client && m.session !== heir.session && m.surelyTo < heir.surelyFrom).at(-1);
+    for (const all of this.members.values()) for (const { id, before } of all) if (before) before.id ??= id;
+    // What was asked for but failed, or was never answered, may have made it a member for a while all the same.
+    for (const s of this.history.sessions)
+      for (const { channel, at, failed, code } of this.#unfulfilled(s)) {
+        let maybeTo = s.ended === null ? Infinity : this.#gone(s);
+        if (failed !== undefined) maybeTo = Math.min(maybeTo, code === 'outcome_unknown' ? this.#gone(s, failed, this.options.presenceBoundMs) : failed + this.options.presenceLagMs);
+        (this.members.get(channel) ?? this.members.set(channel, []).get(channel)).push({ session: s, id: s.connection, channel, maybeFrom: at, surelyFrom: Infinity, surelyTo: -Infinity, maybeTo });
+      }
   }
 
-  #gone(s) {
-    let gone = s.ended + this.options.presenceLagMs;
+  /** Subscriptions that did not come about: [{channel, at, failed?, code?}]. */
+  #unfulfilled(s) {
+    if (s.kind !== 'v1') {
+      const answered = new Set((s.subscriptions ?? []).map((sub) => sub.channel));
+      return s.channels.filter((c) => !answered.has(c)).map((channel) => ({ channel, at: s.started }));
+    }
+    const out = [];
+    const open = new Map(); // command's id -> {channel, at}
+    for (const e of s.log) {
+      if (e.out?.type === 'subscribe') open.set(e.out.id, { channel: e.out.channel, at: e.at });
+      if (e.in?.type === 'error' && open.has(e.in.id)) out.push({ ...open.get(e.in.id), failed: e.at, code: e.in.code });
+      if (e.in?.type === 'subscribed' || e.in?.type === 'error') open.delete(e.in.id);
+    }
+    return [...out, ...open.values()];
+  }
+
+  /** When who ended (or failed) at this time is gone from presence at the latest. */
+  #gone(s, at = s.ended, more = 0) {
+    let gone = at + more + this.options.presenceLagMs;
     for (const d of this.history.disturbances)
-      if (this.#touches(d, s.node) && s.ended >= d.from - this.options.clientLagMs && s.ended <= d.to + this.options.presenceBoundMs)
-        gone = Math.max(gone, (d.lasting ? Math.max(d.to, s.ended) : s.ended) + this.options.presenceBoundMs + this.options.presenceLagMs);
+      if (this.#touches(d, s.node) && at >= d.from - this.options.clientLagMs && at <= d.to + this.options.presenceBoundMs)
+        gone = Math.max(gone, (d.lasting ? Math.max(d.to, at) : at) + this.options.presenceBoundMs + this.options.presenceLagMs);
     return gone;
   }
 
@@ -340,12 +362,9 @@ class Check {
   #delivered() {
     for (const p of this.history.publishes) {
       if (p.outcome !== 'ok' || p.delivered === undefined) continue;
-      let least = 0;
-      let most = 0;
-      for (const m of this.members.get(p.channel) ?? []) {
-        if (m.maybeFrom <= p.answered && m.maybeTo >= p.sent) most++;
-        if (m.surelyFrom <= p.sent && m.surelyTo >= p.answered && !this.#disturbed(m.session.node, p.sent, p.answered)) least++;
-      }
+      const all = this.members.get(p.channel) ?? [];
+      const most = once(all.filter((m) => m.maybeFrom <= p.answered && m.maybeTo >= p.sent)).length;
+      const least = all.filter((m) => m.surelyFrom <= p.sent && m.surelyTo >= p.answered && !this.#disturbed(m.session.node, p.sent, p.answered)).length;
       if (least === most) this.stats.deliveredExact++;
       else this.stats.deliveredBounded++;
       if (p.delivered < least || p.delivered > most)
@@ -358,7 +377,8 @@ class Check {
       this.stats.presenceReads++;
       const where = { channel: read.channel, at: read.asked };
       const all = this.members.get(read.channel) ?? [];
-      const maybe = all.filter((m) => m.maybeFrom <= read.answered && m.maybeTo >= read.asked);
+      const could = all.filter((m) => m.maybeFrom <= read.answered && m.maybeTo >= read.asked);
+      const maybe = once(could);
       const surely = all.filter((m) => m.surelyFrom + this.options.presenceLagMs <= read.asked && m.surelyTo >= read.answered && !this.#disturbed(m.session.node, read.asked, read.answered));
       const ids = read.members.map((m) => m.id);
       if (new Set(ids).size !== ids.length && read.complete) this.#found('presence-twice', where, `members ${ids}`);
@@ -366,7 +386,7 @@ class Check {
       for (const member of read.members) {
         const called = all.filter((m) => m.id === member.id);
         const session = called.at(-1)?.session;
-        if (session && !maybe.some((m) => called.includes(m))) this.#found('ghost', { ...where, client: session.client }, `${member.id} (${member.identity}), ended ${session.ended === null ? 'not' : Math.round(session.ended)}, is in presence read at ${Math.round(read.asked)}`);
+        if (session && !could.some((m) => called.includes(m))) this.#found('ghost', { ...where, client: session.client }, `${member.id} (${member.identity}), ended ${session.ended === null ? 'not' : Math.round(session.ended)}, is in presence read at ${Math.round(read.asked)}`);
         if (session && session.identity !== member.identity) this.#found('wrong-identity', where, JSON.stringify(member));
       }
       const tally = (list, key) => list.reduce((map, x) => map.set(key(x), (map.get(key(x)) ?? 0) + 1), new Map());
@@ -382,13 +402,13 @@ class Check {
     }
   }
 
-  /** Joins and leaves of each watcher against the truth. After a gap the watcher begins anew. */
+  /** Joins and leaves of each watcher against the truth. After a gap of presence the watcher begins anew. */
   #presenceEvents() {
     for (const s of this.history.sessions)
       for (const sub of s.subscriptions ?? []) {
         if (!sub.presence) continue;
         const all = this.members.get(sub.channel) ?? [];
-        const gaps = sub.gaps.filter((g) => g.reason === 'broker' || g.reason === 'presence').map((g) => g.at);
+        const gaps = sub.gaps.filter((g) => g.reason === 'presence').map((g) => g.at);
         const state = new Map();
         let g = 0;
         for (const e of sub.presenceEvents) {
@@ -399,7 +419,7 @@ class Check {
           const { id, identity } = e.member;
           const where = { channel: sub.channel, client: s.client, at: e.at };
           e.type === 'join' ? this.stats.joins++ : this.stats.leaves++;
-          if (state.get(id) === e.type && !(e.type === 'join' && this.options.joinAgain && this.#disturbed(s.node, e.at, e.at))) this.#found(`${e.type}-twice`, where, `${id} (${identity})`);
+          if (state.get(id) === e.type) this.#found(`${e.type}-twice`, where, `${id} (${identity})`);
           state.set(id, e.type);
           const called = all.filter((m) => m.id === id);
           const session = called.length > 0;
@@ -428,22 +448,41 @@ class Check {
       const events = sub.presenceEvents.filter((e) => e.at >= begin && e.member.id === id);
       const told = (type, until) => events.some((e) => e.type === type && e.at <= until);
       const where = { channel: sub.channel, client: s.client };
+      // Attempts to subscribe that failed may have made it a member before, which then stayed, or stays now.
+      const attempts = all.filter((other) => other !== m && other.session === m.session && !(other.sub && m.sub));
       const joined = deadline(m, m.surelyFrom);
-      if (m.maybeFrom > begin && m.surelyTo >= joined && joined < end && !told('join', joined) && !this.#handedOver(m, 'from'))
+      if (m.maybeFrom > begin && m.surelyTo >= joined && joined < end && !told('join', joined) && !m.sub.member && !attempts.some((other) => other.maybeTo >= m.maybeFrom))
         this.#found('missing-join', { ...where, at: m.surelyFrom }, `${id} (${m.session.identity}) has joined at ${Math.round(m.surelyFrom)}; not told by ${Math.round(joined)}`);
       const left = deadline(m, m.maybeTo);
-      const believed = told('join', Infinity) || (m.surelyFrom < begin && m.surelyTo > begin);
-      if (believed && left < end && !told('leave', left) && !this.#handedOver(m, 'to'))
-        this.#found('missing-leave', { ...where, at: m.surelyTo }, `${id} (${m.session.identity}) has left at ${Math.round(m.session.ended ?? m.sub.until)}; not told by ${Math.round(left)}`);
+      const believed = told('join', m.sub ? Infinity : m.maybeTo) || (m.surelyFrom < begin && m.surelyTo > begin);
+      if (believed && left < end && !told('leave', left) && !this.#heirs(m, all).length && !attempts.some((other) => other.maybeTo > m.maybeTo))
+        this.#found('missing-leave', { ...where, at: m.surelyTo }, `${id} (${m.session.identity}) has left by ${Math.round(m.maybeTo)}; not told by ${Math.round(left)}`);
     }
   }
 
-  /** With options.handover: a node that was being stopped handed the member to the same client's next connection, which nobody is told of. */
-  #handedOver(m, way) {
-    if (!this.options.handover) return false;
-    const mine = this.history.sessions.filter((s) => s.client === m.session.client);
-    const i = mine.indexOf(m.session);
-    return way === 'from' ? mine[i - 1]?.end?.code === 1012 : m.session.end?.code === 1012 && mine[i + 1] !== undefined;
+  /** Later memberships that went on as this one (`member`): of these changes nobody is told. */
+  #heirs(m, all) {
+    return all.filter((heir) => heir.sub?.member === m.id && heir.session !== m.session && heir.maybeFrom > m.surelyTo);
+  }
+
+  /** Between the end of a member's connection and the answer to the one that goes on as it, nobody is told of it. */
+  #handovers() {
+    for (const [channel, all] of this.members)
+      for (const heir of all) {
+        if (!heir.sub?.member) continue;
+        const where = { channel, client: heir.session.client, at: heir.surelyFrom };
+        const { before } = heir;
+        if (before?.id !== heir.id) {
+          this.#found('wrong-member', where, `went on as ${heir.id}, which it was not`);
+          continue;
+        }
+        this.stats.handovers++;
+        for (const s of this.history.sessions)
+          for (const sub of s.subscriptions ?? [])
+            for (const e of sub.channel === channel ? sub.presenceEvents : [])
+              if (e.member.id === heir.id && e.at > before.surelyTo && e.at < heir.surelyFrom && before.surelyFrom + this.options.presenceLagMs < before.surelyTo)
+                this.#found('flicker', { channel, client: s.client, at: e.at }, `${e.type} of ${heir.id} (${heir.session.identity}), which was handed over`);
+      }
   }
 
   /** Identities that must not have been seen absent: no watcher counts one down to none, no read lacks one. */

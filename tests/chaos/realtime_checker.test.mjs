@@ -55,6 +55,40 @@ test('a client that comes back and gets what it missed is no violation', () => {
   assert.deepEqual(check(h, { ...served, mustRecover: () => true }).violations, []);
 });
 
+/** As comesBack, but it goes on as the member that it was, and nobody is told. */
+function isHandedOver(h, member = 'id-a') {
+  comesBack(h, [subscribed(15_150, 1, { recovered: true, member }), message(at(2), 2, 'm2'), message(at(3), 3, 'm3')], position(1));
+  h.presence[0].members[0].id = member;
+  h.sessions[b].log = h.sessions[b].log.filter((e) => !e.in?.member || e.in.member.id === 'id-b');
+}
+
+test('a member that is handed over is no violation, and needs no join and no leave', () => {
+  const h = good();
+  isHandedOver(h);
+  const { violations, stats } = check(h, served);
+  assert.deepEqual(violations, []);
+  assert.equal(stats.handovers, 1);
+});
+
+/** A fifth client, whose subscription fails at 20,000. */
+function fails(h, code, shownAt) {
+  h.sessions.push(session('f', [subscribe(19_990, { id: 7 }), { at: 20_000, in: { type: 'error', id: 7, code, error: '' } }]));
+  Object.assign(h.presence[0], { asked: shownAt, answered: shownAt + 10, count: 5, identities: 5 });
+  h.presence[0].members.push({ id: 'id-f', identity: 'f' });
+}
+
+test('a subscription that failed may have been present until then, and for the bound when nobody knows how it ended', () => {
+  const after = (code, shownAt) => {
+    const h = good();
+    fails(h, code, shownAt);
+    return kinds(h);
+  };
+  assert.deepEqual(after('unavailable', 20_001), []);
+  assert.deepEqual(after('outcome_unknown', 31_000), []);
+  assert.deepEqual(after('unavailable', 23_000), ['ghost', 'wrong-count']);
+  assert.deepEqual(after('outcome_unknown', 33_000), ['ghost', 'wrong-count']);
+});
+
 const change = (index, n, f) => (h) => f(h.sessions[index].log[n], h.sessions[index].log, h);
 const kCases = {
   'two-orders': [(h) => { h.sessions[a].log[2].in.payload.id = 'm2'; h.sessions[a].log[3].in.payload.id = 'm1'; }, ['published-twice', 'two-orders']],
@@ -67,6 +101,8 @@ const kCases = {
   'a message on another channel': [(h) => { h.publishes[0].channel = 'x'; h.publishes[0].delivered = 0; }, ['wrong-channel']],
   'a gap that says so is none': [change(a, 3, (e, log) => { log[3] = { at: 20_003, in: { type: 'gap', channel: 'c', epoch: 'e', offset: 2, lost: 1, reason: 'slow' } }; }), []],
   'a gap that counts wrongly': [change(a, 3, (e, log) => { log[3] = { at: 20_003, in: { type: 'gap', channel: 'c', epoch: 'e', offset: 2, lost: 2, reason: 'slow' } }; }), ['bad-gap']],
+  'a gap of events that nobody asked for': [change(a, 3, (e, log) => log.splice(3, 0, { at: 15_000, in: { type: 'gap', channel: 'c', reason: 'presence' } })), ['presence-event-not-asked']],
+  'a gap of events that hides messages': [change(b, 4, (e, log) => { log[4] = { at: 20_003, in: { type: 'gap', channel: 'c', epoch: 'e', offset: 2, reason: 'presence' } }; }), ['bad-gap', 'never-arrived', 'silent-gap']],
   'default frames: left out': [change(d, 1, (e, log) => log.splice(1, 1)), ['never-arrived', 'silent-gap']],
   'default frames: other order': [change(d, 1, (e, log) => { [log[1], log[2]] = [log[2], log[1]]; }), ['out-of-order', 'silent-gap']],
   'default frames: twice': [change(d, 1, (e, log) => log.splice(1, 0, log[0])), ['duplicate']],
@@ -99,9 +135,15 @@ const kCases = {
   'a member twice': [(h) => { h.presence[0].members.push({ id: 'id-b', identity: 'b' }); }, ['ghost', 'presence-twice']],
   'count is wrong': [(h) => { h.presence[0].count = 7; }, ['wrong-count']],
   'a join twice': [change(b, 2, (e, log) => log.splice(3, 0, e)), ['join-twice']],
+  'a join again behind a gap is none': [change(b, 2, (e, log) => log.splice(3, 0, { at: 5_000, in: { type: 'gap', channel: 'c', reason: 'presence' } }, { ...e, at: 5_001 })), []],
+  'a join again before the gap': [change(b, 2, (e, log) => log.splice(3, 0, { ...e, at: 5_000 }, { at: 5_001, in: { type: 'gap', channel: 'c', reason: 'presence' } })), ['join-twice']],
+  'a join again behind a gap of messages alone': [change(b, 2, (e, log) => log.splice(3, 0, { at: 5_000, in: { type: 'gap', channel: 'c', epoch: 'e', offset: 0, lost: 0, reason: 'broker' } }, { ...e, at: 5_001 })), ['join-twice']],
   'a leave of one that is there': [change(b, 3, (e, log) => log.splice(4, 0, { at: 12_000, in: { type: 'leave', channel: 'c', member: { id: 'id-a', identity: 'a' } } })), ['false-leave']],
   'a join that nobody was told': [(h) => { comesBack(h, [subscribed(15_150, 1, { recovered: true }), message(at(2), 2, 'm2'), message(at(3), 3, 'm3')], position(1)); h.sessions[b].log = h.sessions[b].log.filter((e) => e.in?.member?.id !== 'id-a2'); }, ['missing-join']],
   'a leave that nobody was told': [(h) => { comesBack(h, [subscribed(15_150, 1, { recovered: true }), message(at(2), 2, 'm2'), message(at(3), 3, 'm3')], position(1)); h.sessions[b].log = h.sessions[b].log.filter((e) => e.in?.type !== 'leave'); }, ['missing-leave']],
+  'handed over, but told': [(h) => { isHandedOver(h); h.sessions[b].log.splice(4, 0, { at: 15_050, in: { type: 'leave', channel: 'c', member: { id: 'id-a', identity: 'a' } } }); }, ['flicker']],
+  'goes on as a member that it never was': [(h) => isHandedOver(h, 'id-x'), ['missing-leave', 'wrong-member']],
+  'nobody is told, but nobody was handed over': [(h) => { isHandedOver(h); delete h.sessions[h.sessions.length - 1].log[1].in.member; h.presence[0].members[0].id = 'id-a2'; }, ['missing-join', 'missing-leave']],
   'a flicker': [(h) => comesBack(h, [subscribed(15_150, 1, { recovered: true }), message(at(2), 2, 'm2'), message(at(3), 3, 'm3')], position(1)), ['flicker'], { steady: [{ identities: ['a'], from: 0, to: kEnd }] }],
   'presence events that nobody asked for': [change(a, 2, (e, log) => log.splice(2, 0, { at: 50, in: { type: 'join', channel: 'c', member: { id: 'id-b', identity: 'b' } } })), ['presence-event-not-asked']],
   'messages of a channel that it is not subscribed to': [change(a, 4, (e, log) => log.push(message(50_000, 1, 'm1', 'other'))), ['event-without-subscription']],

@@ -110,8 +110,7 @@ class Client {
     const told = /^reconnect_after_ms=(\d+)$/.exec(reason ?? '')?.[1];
     this.failures = session.opened === null || session.ended - session.opened < 500 ? this.failures + 1 : 0;
     const wait = told !== undefined ? Number(told) : retryAfterMs ?? Math.min(1000, 25 * 2 ** this.failures) * (0.5 + Math.random());
-    do this.node = (this.node + 1) % this.urls.length;
-    while (this.node === this.avoid && this.urls.length > 1);
+    this.node = (this.node + 1) % this.urls.length;
     this.timer = setTimeout(() => this.connect(), wait);
   }
 
@@ -239,7 +238,7 @@ export class V1Client extends SocketClient {
         this.positions.get(event.channel).offset = event.offset + event.payloads.length - 1;
         break;
       case 'gap':
-        this.positions.set(event.channel, { epoch: event.epoch, offset: event.offset });
+        if (event.reason !== 'presence') this.positions.set(event.channel, { epoch: event.epoch, offset: event.offset });
         break;
       case 'error': {
         const channel = this.#commands.get(event.id);
@@ -324,7 +323,7 @@ export class SseClient extends Client {
         s.log.push({ at: this.recorder.now(), in: event });
         this.note(event);
         if (event.type === 'subscribed') this.subscribed++;
-        if (event.type === 'subscribed' || event.type === 'gap') this.positions.set(event.channel, { epoch: event.epoch, offset: event.offset });
+        if (event.type === 'subscribed' || (event.type === 'gap' && event.reason !== 'presence')) this.positions.set(event.channel, { epoch: event.epoch, offset: event.offset });
         else if (event.type === 'message') this.positions.get(event.channel).offset = event.offset;
         else if (event.type === 'messages') this.positions.get(event.channel).offset = event.offset + event.payloads.length - 1;
         else if (event.type === 'closed') closed = event;

@@ -156,11 +156,10 @@ export class RealtimeCluster {
 
 /** Clients of every kind on some dozens of channels, publishers, presence reads, and at the end the verdict. */
 export class Scene {
-  /** `options`: check (of the checker), v1, plain, sse (how many of each), channels (how many), everyMs (between publishes),
-   *  watch (whether the clients of a node ask for joins and leaves). */
+  /** `options`: check (of the checker), v1, plain, sse (how many of each), channels (how many), everyMs (between publishes). */
   constructor(cluster, options = {}) {
     this.cluster = cluster;
-    this.options = { v1: 12, plain: 6, sse: 4, channels: 32, everyMs: 3, httpEveryMs: 20, watch: () => true, ...options };
+    this.options = { v1: 12, plain: 6, sse: 4, channels: 32, everyMs: 3, httpEveryMs: 20, ...options };
     this.recorder = new Recorder();
     const tag = randomBytes(3).toString('hex');
     this.channels = Array.from({ length: this.options.channels }, (_, i) => `${i % 2 === 0 ? 'h' : 'n'}:${tag}:${i}`);
@@ -178,7 +177,7 @@ export class Scene {
     for (let i = 0; i < options.v1; i++) {
       const channels = this.some(i, 8);
       // Every other one notices a silent node by its own pings, as careful clients do; the rest wait for the server.
-      this.clients.push(new V1Client(recorder, { ...common(`v${i}`, channels, i), presence: options.watch(i % cluster.urls.length) ? channels.slice(0, 3) : [], pingMs: i % 4 < 2 ? 500 : 0 }));
+      this.clients.push(new V1Client(recorder, { ...common(`v${i}`, channels, i), presence: channels.slice(0, 3), pingMs: i % 4 < 2 ? 500 : 0 }));
     }
     for (let i = 0; i < options.plain; i++) this.clients.push(new PlainClient(recorder, { ...common(`p${i}`, this.some(i + 3, 5), i), pingMs: i % 4 < 2 ? 500 : 0 }));
     for (let i = 0; i < options.sse; i++) this.clients.push(new SseClient(recorder, common(`e${i}`, this.some(i + 7, 4), i)));
@@ -201,10 +200,9 @@ export class Scene {
     }
   }
 
-  /** Others move while a fault lasts: of the clients that are not on `node`, some reconnect and one v1 client leaves for good. With
-   *  `avoid` nobody goes to `node`. */
-  async churn(node, { avoid = false } = {}) {
-    if (avoid) for (const c of this.clients) c.avoid = node;
+  /** Others move while a fault lasts: of the clients that are not on `node`, some reconnect and one v1 client leaves for good. Some of
+   *  them come to `node`. */
+  async churn(node) {
     const others = this.clients.filter((c) => c.running && c.session.node !== node && c.ready);
     const leaving = others.filter((c) => c.kind === 'v1' && c.pingMs > 0)[0];
     if (leaving) {

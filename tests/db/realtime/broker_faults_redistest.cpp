@@ -157,6 +157,40 @@ TEST_F(BrokerFaultsTest, MembersOfAKilledNodeLeaveWithinTheBound) {
   expect_served(*a, *b, "room");
 }
 
+TEST_F(BrokerFaultsTest, NothingIsToldBetweenMissedEventsAndTheirGap) {
+  LinkProxy proxy(redis_.socket());
+  auto a = node();
+  auto b = node(proxy.url());
+  for (const char* id : {"a", "x"}) ASSERT_TRUE(a->join("room", id).ok());
+  for (const char* id : {"b1", "b2"}) ASSERT_TRUE(b->join("room", id).ok());
+  ASSERT_TRUE(a->join("room", "last").ok());
+  ASSERT_TRUE(b->wait(
+      "room", [](const auto& s) { return !s.events.empty() && s.events.back() == "join last"; }));
+  const size_t before = b->seen("room").events.size();
+  const auto leaves = [](const TestNode::Seen& s) {
+    return std::count_if(s.events.begin(), s.events.end(),
+                         [](const std::string& e) { return e.starts_with("leave b"); });
+  };
+  proxy.set(LinkProxy::Mode::kCut);
+  ASSERT_TRUE(a->wait("room", [&](const auto& s) { return leaves(s) == 2; })) << "past its lease";
+  a->leave("room", "x");
+  ASSERT_TRUE(a->join("room", "y").ok());
+  proxy.set(LinkProxy::Mode::kPass);
+  ASSERT_TRUE(b->wait("room", [&](const auto& s) { return s.events.size() > before; }));
+  // Whoever reads presence now knows everybody, and then hears of every change.
+  EXPECT_EQ(ids(*b, "room"), (std::vector<std::string>{"a", "b1", "b2", "last", "y"}));
+  ASSERT_TRUE(a->join("room", "z").ok());
+  a->leave("room", "y");
+  ASSERT_TRUE(b->wait("room", [](const auto& s) { return s.events.back() == "leave y"; }));
+  auto events = b->seen("room").events;
+  events.erase(events.begin(), events.begin() + static_cast<std::ptrdiff_t>(before));
+  // Its own members entered again, which is no news to those who watch there.
+  EXPECT_EQ(events, (std::vector<std::string>{"gap", "join z", "leave y"}));
+  const auto& others = a->seen("room").events;
+  EXPECT_EQ(std::count(others.begin(), others.end(), "join b1"), 2) << "left and came back";
+  EXPECT_EQ(std::count(others.begin(), others.end(), "gap"), 0);
+}
+
 TEST_F(BrokerFaultsTest, ANodeThatWasStoppedPastItsLeaseDeliversNothingOld) {
   auto a = node();
   auto b = node();
@@ -273,6 +307,10 @@ TEST_F(BrokerFaultsTest, HandedOverMembersDoNotFlicker) {
               "0"});
   ASSERT_TRUE(wait([&] {
     return ids(*a, "room") == std::vector<std::string>{"1", "2", "watcher"};
+  }));
+  // Its own lease has gone, too: from here on it is told everything.
+  ASSERT_TRUE(a->wait("room", [](const auto& s) {
+    return std::find(s.events.begin(), s.events.end(), "gap") != s.events.end();
   }));
   c->leave("room", "again");
   ASSERT_TRUE(a->wait("room", [](const auto& s) { return s.events.back() == "leave 1"; }));

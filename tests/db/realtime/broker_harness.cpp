@@ -128,7 +128,11 @@ void TestNode::take_text(const std::string& channel, std::string_view text) {
                             std::string(id.substr(1, id.find('"', 1) - 1)));
       continue;
     }
-    if (type == "\"gap\"") continue;  // of events: watchers are told that some may be missing
+    if (type == "\"gap\"") {  // of events: watchers are told that some may be missing
+      EXPECT_EQ(line, "{\"type\":\"gap\",\"channel\":\"" + channel + "\",\"reason\":\"presence\"}");
+      seen.events.push_back("gap");
+      continue;
+    }
     uint64_t offset = std::stoull(std::string(value_of(line, "offset", ',')));
     std::string payloads(type == "\"messages\"" ? value_of(line, "payloads", ']').substr(1)
                                                 : value_of(line, "payload", '}'));

@@ -37,7 +37,7 @@ class TestNode {
   struct Seen {
     std::vector<uint64_t> offsets;
     std::vector<std::string> payloads;
-    std::vector<std::string> events;  // "join <id>", "leave <id>"
+    std::vector<std::string> events;  // "join <id>", "leave <id>", "gap"
     std::vector<Position> lost;       // up to where
     std::string broken;               // the first offset that did not follow on what was before
     Position at;

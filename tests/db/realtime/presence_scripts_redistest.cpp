@@ -109,7 +109,7 @@ TEST_F(PresenceScriptsTest, ANewIncarnationTakesItsMembersOverInSilence) {
   enter(before, "ghost", "bob");
   watch(after);
   TopicLog log(redis_, "rm:rt:t:p/room");
-  EXPECT_EQ(enter(after, "1", "ada", "", before), "1");
+  EXPECT_EQ(enter(after, "1", "ada", "", true), "1");
   EXPECT_EQ(presence().count, 2);
   EXPECT_EQ(presence().identities, 2);
   end_lease(before);
@@ -121,6 +121,30 @@ TEST_F(PresenceScriptsTest, ANewIncarnationTakesItsMembersOverInSilence) {
   const std::string third = node();
   EXPECT_EQ(leave(third, "1", "", 0, after), 1);
   EXPECT_EQ(presence().count, 0);
+}
+
+TEST_F(PresenceScriptsTest, WhoWasLeftTwoIncarnationsBehindIsTakenOverInSilenceToo) {
+  const std::string first = node();
+  const std::string second = node();
+  const std::string third = node();
+  enter(first, "1", "ada");
+  enter(first, "2", "ada");
+  watch(third);
+  TopicLog log(redis_, "rm:rt:t:p/room");
+  // Only one of them has come to the second when that is lost, too.
+  EXPECT_EQ(enter(second, "1", "ada", "", true), "1");
+  end_lease(first);
+  EXPECT_EQ(enter(third, "1", "ada", "", true), "1");
+  EXPECT_EQ(enter(third, "2", "ada", "", true), "2");
+  end_lease(second);
+  sweep();
+  EXPECT_EQ(presence().count, 2);
+  EXPECT_EQ(presence().identities, 1);
+  publish({"end"});
+  EXPECT_EQ(log.take(1), std::vector<std::string>{"messages 1:end"}) << "nobody joined or left";
+  leave(third, "1");
+  leave(third, "2");
+  EXPECT_EQ(presence().identities, 0);
 }
 
 TEST_F(PresenceScriptsTest, AHandedOverMemberStaysUntilItsClientIsBack) {

@@ -79,10 +79,9 @@ std::string ScriptTest::json_of(const std::string& id) {
 }
 
 std::string ScriptTest::enter(const std::string& node, const std::string& id,
-                              const std::string& identity, const std::string& token,
-                              const std::string& before) {
+                              const std::string& identity, const std::string& token, bool earlier) {
   const redis::Reply reply =
-      run(scripts::enter(), kChannel, node, before, id, identity, json_of(id), token);
+      run(scripts::enter(), kChannel, node, earlier ? "1" : "", id, identity, json_of(id), token);
   return reply.is_string() ? reply.text : std::to_string(reply.integer);
 }
 

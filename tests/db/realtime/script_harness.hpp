@@ -67,7 +67,7 @@ class ScriptTest : public ::testing::Test {
   /// The id under which it is present, or the number that is answered instead.
   std::string enter(const std::string& node, const std::string& id,
                     const std::string& identity = "", const std::string& token = "",
-                    const std::string& before = "");
+                    bool earlier = false);
   int64_t leave(const std::string& node, const std::string& id, const std::string& token = "",
                 int handover_ms = 0, const std::string& before = "");
   static std::string json_of(const std::string& id);

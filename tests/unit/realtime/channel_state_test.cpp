@@ -28,7 +28,10 @@ class ScriptedBroker final : public Broker {
          (handover.count() > 0 ? " handed over by " + member->token_id : std::string()));
   }
   void watch(const ChannelPtr&, bool wanted) override { note(wanted ? "watch" : "unwatch"); }
-  void refreshed(const ChannelPtr&, Answer<Position>) override { note("refreshed"); }
+  void refreshed(const ChannelPtr&, uint64_t number, Answer<Position>) override {
+    note("refreshed " + std::to_string(number));
+  }
+  void position(const ChannelPtr&, Answer<Position>) override { note("position"); }
   void history(const std::string&, const std::string&, const ChannelPtr&, Position since, size_t,
                Answer<HistoryPage>) override {
     note("history " + (since ? std::to_string(since.offset) : "all"));
@@ -123,8 +126,9 @@ class ChannelStateTest : public ::testing::Test {
                       (lost->messages ? std::to_string(*lost->messages) : "?"));
       } else if (const auto* delivery = std::get_if<Delivery>(&item)) {
         std::string text;
-        for (const std::string& one : payloads(delivery->what.span))
-          text += (text.empty() ? "" : " ") + one;
+        const Span& span = delivery->what.span;
+        if (delivery->what.messages == 0) text.assign(span.data(), span.size());
+        for (const std::string& one : payloads(span)) text += (text.empty() ? "" : " ") + one;
         out.push_back(text);
       }
     }
@@ -231,13 +235,13 @@ TEST_F(ChannelStateTest, WhoTakesAPlaceOverIsPresentUnderItsId) {
   join(1);
   state_->entered(id(1), std::string("before"));
   EXPECT_EQ(seen(), Calls{"1 joined at 5"});
-  state_->refresh(true);
+  state_->refresh({true, 3});
   leave(1);
   // Also when it has left before the answer.
   join(2);
   leave(2);
   state_->entered(id(2), std::string("other"));
-  EXPECT_EQ(broker_->take(), (Calls{"enter 1", "enter 9", "enter before", "refreshed",
+  EXPECT_EQ(broker_->take(), (Calls{"enter 1", "enter 9", "enter before", "refreshed 3",
                                     "leave before", "enter 2", "leave other"}));
 }
 
@@ -277,6 +281,21 @@ TEST_F(ChannelStateTest, WatchesAsLongAsSomebodyWantsIt) {
   enter(3);  // and waits for the history
   leave(3);
   EXPECT_EQ(broker_->take(), (Calls{"watch", "enter 3", "history all", "leave 3", "unwatch"}));
+}
+
+TEST_F(ChannelStateTest, ThatEventsAreMissingIsSaidToThoseWhoWatchAndOfNoPosition) {
+  start_with({9}, 5);
+  state_->events_missed();
+  EXPECT_EQ(seen(), Calls{});
+  join(1, {}, true);
+  enter(1);
+  seen();
+  state_->events_missed();
+  EXPECT_EQ(seen(), Calls{"{\"type\":\"gap\",\"channel\":\"c\",\"reason\":\"presence\"}\n"});
+  // It is on the broker to know when: a refresh alone does not say so.
+  state_->refresh({false, 1});
+  state_->refreshed(Position{kEpoch, 5});
+  EXPECT_EQ(seen(), Calls{});
 }
 
 // ---- order ----
@@ -323,8 +342,8 @@ TEST_F(ChannelStateTest, WithoutHistoryAGapIsLostAtOnce) {
 
 TEST_F(ChannelStateTest, ARefreshFindsWhatWasMissed) {
   start_with({1}, 5);
-  state_->refresh(true);
-  EXPECT_EQ(broker_->take(), (Calls{"enter 1", "refreshed"}));
+  state_->refresh({true, 1});
+  EXPECT_EQ(broker_->take(), (Calls{"enter 1", "refreshed 1"}));
   state_->refreshed(Position{kEpoch, 7});
   EXPECT_EQ(broker_->take(), Calls{"history 5"});
   arrive(8);
@@ -392,10 +411,10 @@ TEST_F(ChannelStateTest, SaysSoWhenItCannotRecover) {
   fail_to_load();
   join(3, Position{kOther, 5});
   enter(3);
-  state_->refreshed(Position{kEpoch, 5});
+  state_->checked(Position{kEpoch, 5});
   join(4, Position{kEpoch, 6});
   enter(4);
-  state_->refreshed(Position{kEpoch, 5});
+  state_->checked(Position{kEpoch, 5});
   join(5, Position{kEpoch, 5});
   enter(5);
   EXPECT_EQ(seen(), (Calls{"2 joined at 5 not recovered", "3 joined at 5 not recovered",
@@ -413,13 +432,16 @@ TEST_F(ChannelStateTest, WhoIsAheadOfThisNodeWaitsUntilItHasCaughtUp) {
   enter(2);
   join(3, Position{kOther, 1});
   enter(3);  // one question at a time
-  EXPECT_EQ(broker_->take(), (Calls{"enter 2", "refreshed", "enter 3"}));
+  EXPECT_EQ(broker_->take(), (Calls{"enter 2", "position", "enter 3"}));
+  state_->refresh({false, 1});
+  EXPECT_EQ(broker_->take(), (Calls{"refreshed 1"}));
+  state_->refreshed(Position{kEpoch, 5});  // is no answer to that question
   EXPECT_EQ(seen(), Calls{});
-  state_->refreshed(Position{kEpoch, 7});
+  state_->checked(Position{kEpoch, 7});
   EXPECT_EQ(broker_->take(), (Calls{"history 5"}));
   load(6, 7, 7);
-  EXPECT_EQ(broker_->take(), (Calls{"refreshed"}));
-  state_->refreshed(Position{kEpoch, 7});
+  EXPECT_EQ(broker_->take(), (Calls{"position"}));
+  state_->checked(Position{kEpoch, 7});
   EXPECT_EQ(seen(), (Calls{"6 7", "2 joined at 7 recovered", "3 joined at 7 not recovered"}));
 }
 
@@ -428,7 +450,7 @@ TEST_F(ChannelStateTest, WithoutAnAnswerNobodyIsToldAPosition) {
   join(2, Position{kEpoch, 7});
   enter(2);
   broker_->take();
-  state_->refreshed(Error(errors::kUnavailable, "no"));
+  state_->checked(Error(errors::kUnavailable, "no"));
   EXPECT_EQ(seen(), (Calls{"2 failed"}));
   EXPECT_EQ(broker_->take(), (Calls{"leave 2"}));
   // As for everybody else, nothing has happened.
