@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "libs/crypto/hash.hpp"
 #include "libs/raystream/handshake_frames.hpp"
@@ -30,7 +31,9 @@ std::optional<Cipher> choose(std::span<const Cipher> ours, const v1::Offer& offe
 }  // namespace
 
 Refusal ServerHandshake::read(std::string_view frame) {
-  if (state_ != State::kFresh) return invalid("a second HANDSHAKE_INIT");
+  // A connection has one INIT: what follows a refused one is no second chance.
+  if (std::exchange(state_, State::kDone) != State::kFresh)
+    return invalid("a second HANDSHAKE_INIT");
   if (const Refusal refusal = check_plain_frame(frame, expected())) return refusal;
   const std::string_view payload = payload_of(frame);
   v1::HandshakeInit init;

@@ -2,6 +2,7 @@
 // must make none. malloc itself is replaced, which the sanitizers do as well; the test is for
 // builds without them.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -112,6 +113,56 @@ TEST(AllocationTest, LargeFramesAllocateNothingPerFrame) {
     exchange(pair.client, pair.server, out, stream, payload, heartbeat, 8'000);
     EXPECT_EQ(count(), before);
   }
+}
+
+/// What a connection has of this library once it is quiet.
+struct Idle {
+  explicit Idle(FrameBudget& budget) : stream(budget) {}
+  Session session;
+  FrameStream stream;
+  OutgoingBuffer out;
+};
+
+// The goal for a whole idle session, its actor and socket included, is 12 KB.
+TEST(AllocationTest, AnIdleSessionHoldsLessThan500Bytes) {
+  constexpr size_t kSessions = 2'000;
+  FrameBudget budget(10'000'000);
+  std::vector<std::unique_ptr<Idle>> idle;
+  idle.reserve(kSessions);
+  Pair pair;
+  pair.connect();
+  const size_t heap = mallinfo2().uordblks;
+  const size_t secrets = crypto::SecretArena::process().usage().in_use;
+  for (size_t i = 0; i < kSessions; ++i) {
+    idle.push_back(std::make_unique<Idle>(budget));
+    Idle& one = *idle.back();
+    pair.connect();
+    one.session = std::move(pair.server);
+    one.session.attached();
+    pair.client.attached();
+    OutgoingBuffer from_client;
+    ASSERT_EQ(pair.client.seal(FrameType::kRpcCall, std::string(5'000, 'c'), from_client),
+              Sent::kOk);
+    std::string bytes = take(from_client);
+    for (const size_t at : {0, 2'000}) {
+      one.stream.feed({bytes.data() + at, at == 0 ? 2'000 : bytes.size() - 2'000});
+      const FrameStream::Next next = one.stream.next(one.session.expected());
+      if (next.status != ParseStatus::kFrame) continue;
+      Incoming incoming;
+      ASSERT_FALSE(one.session.open(next.frame, incoming));
+      ASSERT_EQ(one.session.seal(FrameType::kRpcResponse, std::string(5'000, 'r'), one.out),
+                Sent::kOk);
+    }
+    ASSERT_EQ(one.stream.next(one.session.expected()).status, ParseStatus::kNeedMore);
+    one.out.consumed(one.out.size());
+    one.out.release();
+  }
+  const size_t each =
+      (mallinfo2().uordblks - heap + crypto::SecretArena::process().usage().in_use - secrets) /
+      kSessions;
+  RecordProperty("bytes", static_cast<int>(each));
+  EXPECT_LT(each, 500u);
+  EXPECT_EQ(budget.used(), 0u);
 }
 
 }  // namespace

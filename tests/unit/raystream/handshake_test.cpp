@@ -91,7 +91,6 @@ TEST(HandshakeTest, EachStepIsTakenOnce) {
   const ServerHandshake::Terms terms{.session_id = kTestSessionId};
   EXPECT_EQ(server.accept(pair.keys, terms, out, session).code, ErrorCode::kInternalError);
   ASSERT_FALSE(server.read(init));
-  EXPECT_EQ(server.read(init).code, ErrorCode::kInvalidRequest);
   ASSERT_FALSE(server.accept(pair.keys, terms, out, session));
   const std::string response = take(out);
   Session second;
@@ -100,6 +99,34 @@ TEST(HandshakeTest, EachStepIsTakenOnce) {
   ASSERT_FALSE(client.read(response, session));
   EXPECT_EQ(client.read(response, second).code, ErrorCode::kInvalidRequest);
   EXPECT_TRUE(second.closed());
+}
+
+TEST(HandshakeTest, ASecondInitEndsTheHandshake) {
+  Pair pair;
+  OutgoingBuffer out;
+  ClientHandshake client(pair.options());
+  client.start(nullptr, out);
+  const std::string init = take(out);
+  ServerHandshake server;
+  ASSERT_FALSE(server.read(init));
+  EXPECT_EQ(server.read(init).code, ErrorCode::kInvalidRequest);
+  Session session;
+  EXPECT_EQ(server.accept(pair.keys, {.session_id = kTestSessionId}, out, session).code,
+            ErrorCode::kInternalError);
+}
+
+TEST(HandshakeTest, ARefusedInitIsTheOnlyOne) {
+  Pair pair;
+  OutgoingBuffer out;
+  ClientHandshake client(pair.options());
+  client.start(nullptr, out);
+  const std::string init = take(out);
+  ServerHandshake server;
+  EXPECT_EQ(server.read(init + "x").code, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(server.read(init).code, ErrorCode::kInvalidRequest);
+  Session session;
+  EXPECT_EQ(server.accept(pair.keys, {.session_id = kTestSessionId}, out, session).code,
+            ErrorCode::kInternalError);
 }
 
 TEST(HandshakeTest, TermsThatContradictTheOfferAreADefect) {

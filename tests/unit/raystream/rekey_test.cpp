@@ -1,4 +1,5 @@
-// The real boundary: 2^14 frames for real, in both directions.
+// The real boundary: 2^14 frames for real, in both directions. That the keys of the next epoch are
+// the right ones is in known_answers_test.cpp.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -60,16 +61,6 @@ TEST_P(RekeyTest, TheOtherDirectionStaysInItsEpoch) {
   expect_passes(d.to, d.from, FrameType::kHeartbeat);
 }
 
-// The same plaintext in the same place of two epochs has nothing in common: the keys are others.
-TEST_P(RekeyTest, EachEpochHasItsOwnKey) {
-  const Direction d = direction();
-  const std::string first = seal(d.from, d.type, std::string(64, 'x'));
-  for (uint32_t i = 1; i < kLastSequence; ++i) (void)seal(d.from, d.type);
-  const std::string second = seal(d.from, d.type, std::string(64, 'x'));
-  EXPECT_EQ(first.substr(0, kHeaderBytes), second.substr(0, kHeaderBytes));
-  EXPECT_NE(first.substr(kPayloadOffset), second.substr(kPayloadOffset));
-}
-
 TEST_P(RekeyTest, AFrameOfTheOldEpochIsRefusedInTheNew) {
   const Direction d = direction();
   const std::string first = seal(d.from, d.type);
@@ -81,7 +72,7 @@ TEST_P(RekeyTest, AFrameOfTheOldEpochIsRefusedInTheNew) {
   EXPECT_EQ(open(d.to, first).code, ErrorCode::kInvalidNonce);
 }
 
-TEST_P(RekeyTest, TheOldKeyUnderTheNewEpochsNonceIsRefused) {
+TEST_P(RekeyTest, AnOldFrameUnderTheNewNonceIsRefused) {
   const Direction d = direction();
   std::string first = seal(d.from, d.type);
   ASSERT_EQ(open(d.to, first).code, ErrorCode::kNone);
