@@ -6,27 +6,38 @@
 namespace raymesh::realtime {
 namespace {
 
-/// Answers once: with what the actor says, or with `otherwise` when the channel is given up while
-/// the question is on its way, which is what a channel without members would say.
-template <class T>
+/// Answers once: with what the actor says, or with what `otherwise` gives when the channel is given
+/// up while the question is on its way, which is what a channel without members would say.
+template <class T, class Otherwise>
 class Once {
  public:
-  Once(Answer<T> done, T otherwise) : done_(std::move(done)), otherwise_(std::move(otherwise)) {}
+  Once(Answer<T> done, Otherwise otherwise)
+      : done_(std::move(done)), otherwise_(std::move(otherwise)) {}
   Once(Once&&) noexcept = default;
   Once& operator=(Once&&) = delete;
   ~Once() {
-    if (done_) done_(std::move(otherwise_));
+    if (done_) done_(otherwise_());
   }
   void operator()(T value) { std::exchange(done_, nullptr)(std::move(value)); }
 
  private:
   Answer<T> done_;
-  T otherwise_;
+  Otherwise otherwise_;
 };
 
-template <class T>
-auto shared(Answer<T> done, T otherwise) {
-  return std::make_shared<UniqueFunction<void(T)>>(Once<T>(std::move(done), std::move(otherwise)));
+template <class T, class Otherwise>
+auto shared(Answer<T> done, Otherwise otherwise) {
+  return std::make_shared<UniqueFunction<void(T)>>(
+      Once<T, Otherwise>(std::move(done), std::move(otherwise)));
+}
+
+// Where nobody counts a channel's messages, each batch is an epoch of its own.
+Published to_nobody(size_t messages) {
+  return {0, {new_epoch(), messages}};
+}
+
+HistoryPage nothing() {
+  return {{new_epoch(), 0}, {}};
 }
 
 PresencePage nobody() {
@@ -57,11 +68,13 @@ void MemoryBroker::publish(const std::string& project, const std::string& name,
     }
   }
   if (!channel) {
-    if (done) done(Published{});
+    if (done) done(to_nobody(batch->count()));
     return;
   }
   Publish message{std::move(batch), nullptr};
-  if (done) message.done = shared(std::move(done), Published{});
+  if (done)
+    message.done = shared(std::move(done),
+                          [messages = message.batch->count()] { return to_nobody(messages); });
   tell(*channel, std::move(message));
 }
 
@@ -84,14 +97,14 @@ void MemoryBroker::leave(const ChannelPtr& channel, const MemberPtr& member,
 
 void MemoryBroker::history(const std::string&, const std::string&, const ChannelPtr& local,
                            Position since, size_t limit, Answer<HistoryPage> done) {
-  if (!local) return done(HistoryPage{});
-  tell(*local, ReadHistory{since, limit, shared(std::move(done), HistoryPage{})});
+  if (!local) return done(nothing());
+  tell(*local, ReadHistory{since, limit, shared(std::move(done), nothing)});
 }
 
 void MemoryBroker::presence(const std::string&, const std::string&, const ChannelPtr& local,
                             PresenceQuery query, Answer<PresencePage> done) {
   if (!local) return done(nobody());
-  tell(*local, ReadPresence{std::move(query), shared(std::move(done), nobody())});
+  tell(*local, ReadPresence{std::move(query), shared(std::move(done), nobody)});
 }
 
 void MemoryBroker::admit(const MemberPtr& member, Answered done) {

@@ -131,6 +131,7 @@ fault(true, 'unsubscribe, subscribe and the end of the connection in one breath 
         const event = JSON.parse(data.toString());
         seen.push(event);
         if (event.type === 'welcome') socket.send(JSON.stringify({ type: 'subscribe', id: 1, channel }));
+        if (event.type === 'error') reject(new Error(`node ${node} refused: ${JSON.stringify(event)}`));
         if (event.type !== 'subscribed' || event.id !== 1) return;
         socket.send(JSON.stringify([{ type: 'unsubscribe', id: 2, channel }, { type: 'subscribe', id: 3, channel }]));
         node % 2 === 0 ? socket.terminate() : socket.close(1000);

@@ -1,5 +1,6 @@
 // raymesh.realtime.v1 over real sockets: subscribing, positions, recovery, presence, tokens.
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "raymesh/realtime/v1/socket.pb.h"
@@ -201,6 +202,23 @@ TEST_F(V1Test, TellsOfMembersThatComeAndGo) {
   }
   std::sort(left.begin(), left.end());
   EXPECT_EQ(left, (std::vector<std::string>{"bob", "carl"}));
+}
+
+TEST_F(V1Test, WhatIsPublishedToNobodyHasAPlaceOfItsOwn) {
+  start();
+  WsClient a = v1({"c"});
+  std::set<std::string> epochs;
+  for (int i = 0; i < 3; ++i) {
+    const std::string published = ask(a, R"({"type":"publish","id":1,"channel":"c","payload":1})");
+    EXPECT_EQ(member(published, "delivered"), "0");
+    EXPECT_EQ(member(published, "offset"), "1");
+    EXPECT_EQ(member(published, "epoch").size(), 16u) << published;
+    epochs.insert(member(published, "epoch"));
+  }
+  EXPECT_EQ(epochs.size(), 3u) << "no offset comes twice in an epoch";
+  const std::string history = ask(a, R"({"type":"history","id":2,"channel":"c"})");
+  EXPECT_EQ(member(history, "offset"), "0");
+  EXPECT_EQ(member(history, "epoch").size(), 16u) << history;
 }
 
 TEST_F(V1Test, KeepsToWhatTheTokenAllows) {
