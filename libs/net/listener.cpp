@@ -12,6 +12,7 @@
 #include <future>
 #include <optional>
 
+#include "libs/net/descriptors.hpp"
 #include "libs/telemetry/log.hpp"
 
 namespace raymesh::net {
@@ -81,6 +82,7 @@ Listener::~Listener() = default;
 Result<std::shared_ptr<Listener>> Listener::open(IoThreads& threads, ListenerConfig config,
                                                  OnAccept on_accept) {
   RAYMESH_TRY(BoundPort bound, BoundPort::open(config.address));
+  reserve_descriptors(config.max_connections);
   std::shared_ptr<Listener> listener(new Listener);
   listener->port_ = bound.port();
   listener->state_ = std::make_unique<State>(threads, std::move(config), std::move(on_accept));

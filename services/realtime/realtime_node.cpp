@@ -12,6 +12,7 @@
 
 #include "libs/base/cores.hpp"
 #include "libs/net/bound_port.hpp"
+#include "libs/net/descriptors.hpp"
 #include "services/realtime/memory_broker.hpp"
 
 namespace raymesh::realtime {
@@ -107,6 +108,7 @@ std::vector<size_t> RealtimeNode::connections_by_shard() const {
 Status RealtimeNode::listen() {
   RAYMESH_TRY(auto bound, net::BoundPort::open(config_.listen));
   port_ = bound.port();
+  net::reserve_descriptors(config_.limits.max_connections);
   for (net::BoundPort::Socket& socket : bound.sockets()) {
     // Accepted sockets inherit it.
     const int one = 1;
