@@ -159,9 +159,9 @@ Connection* Shard::find(ConnectionId id) const {
 
 // ---- new connections ----
 
-void Shard::accept_from(std::vector<int> fds, std::vector<ShardInbox*> shards) {
+void Shard::accept_from(std::vector<int> fds, const std::vector<ShardInbox*>& shards) {
   listen_fds_ = std::move(fds);
-  accept_targets_ = std::move(shards);
+  for (ShardInbox* inbox : shards) accept_targets_.push_back({inbox, {}});
   watch_listeners(EPOLL_CTL_ADD, EPOLLIN);
 }
 
@@ -180,6 +180,7 @@ void Shard::watch_listeners(int operation, uint32_t events) {
 
 void Shard::accept_ready() {
   const bool all = std::ranges::all_of(listen_fds_, [this](int fd) { return accept_some(fd); });
+  hand_over_accepted();
   if (!all) {
     // Callers wait in the kernel's backlog meanwhile; nothing spins.
     watch_listeners(EPOLL_CTL_MOD, 0);
@@ -208,19 +209,26 @@ bool Shard::accept_some(int listen_fd) {
       ::close(fd);
       continue;
     }
-    ShardInbox& target = accept_target();
-    target.connections_changed(1);
-    target.post(Incoming{fd});
+    AcceptTarget& target = accept_target();
+    target.inbox->connections_changed(1);
+    target.accepted.push_back(fd);
   }
   return true;
 }
 
 // A node with few connections is one thread, so that a message wakes just that one; above that, the
 // shard with the fewest.
-ShardInbox& Shard::accept_target() const {
-  if (accept_targets_.front()->connections() < node_.limits.one_shard_up_to)
-    return *accept_targets_.front();
-  return **std::ranges::min_element(accept_targets_, {}, &ShardInbox::connections);
+Shard::AcceptTarget& Shard::accept_target() {
+  AcceptTarget& own = accept_targets_.front();
+  if (own.inbox->connections() < node_.limits.one_shard_up_to) return own;
+  return *std::ranges::min_element(
+      accept_targets_, {}, [](const AcceptTarget& target) { return target.inbox->connections(); });
+}
+
+// One wake-up for all that a shard gets.
+void Shard::hand_over_accepted() {
+  for (AcceptTarget& target : accept_targets_)
+    if (!target.accepted.empty()) target.inbox->post(Incoming{std::exchange(target.accepted, {})});
 }
 
 void Shard::adopt(int fd) {

@@ -79,7 +79,7 @@ class Shard {
   /// Deletes the connection at the end of this turn.
   void doom(Connection& connection) { doomed_.push_back(&connection); }
   /// Owns `fds`, which listen, and shares what it accepts out among `shards`.
-  void accept_from(std::vector<int> fds, std::vector<ShardInbox*> shards);
+  void accept_from(std::vector<int> fds, const std::vector<ShardInbox*>& shards);
   void stop_accepting();
   /// Closes every connection with 1012, evenly over `window`, and tells each to come back within
   /// `return_window`.
@@ -101,7 +101,7 @@ class Shard {
   void handle_events(int timeout_ms);
   void accept_ready();
   bool accept_some(int listen_fd);
-  ShardInbox& accept_target() const;
+  void hand_over_accepted();
   void watch_listeners(int operation, uint32_t events);
   void adopt(int fd);
   void read_again();
@@ -109,7 +109,9 @@ class Shard {
   void handle(Delivery& delivery);
   void handle(Joined& joined);
   void handle(Lost& lost);
-  void handle(Incoming& incoming) { adopt(incoming.fd); }
+  void handle(Incoming& incoming) {
+    for (const int fd : incoming.fds) adopt(fd);
+  }
   void handle(Command& command) { command(*this); }
   void flush_channels();
   void flush(Channel& channel);
@@ -152,7 +154,12 @@ class Shard {
   std::vector<int> listen_fds_;
   Clock::time_point accept_again_{};
   RateBucket accept_bucket_;
-  std::vector<ShardInbox*> accept_targets_;  // this shard's own first
+  struct AcceptTarget {
+    ShardInbox* inbox;
+    std::vector<int> accepted;  // in this turn
+  };
+  AcceptTarget& accept_target();
+  std::vector<AcceptTarget> accept_targets_;  // this shard's own first
 
   struct Drain {
     Clock::time_point from;

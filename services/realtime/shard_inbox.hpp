@@ -47,9 +47,9 @@ struct Lost {
   Position at;
   std::optional<uint64_t> messages;
 };
-/// A socket that was accepted.
+/// Sockets that were accepted.
 struct Incoming {
-  int fd = -1;
+  std::vector<int> fds;
 };
 using Command = UniqueFunction<void(Shard&)>;
 using InboxItem = std::variant<Delivery, Joined, Lost, Incoming, Command>;

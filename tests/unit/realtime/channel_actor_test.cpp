@@ -169,14 +169,14 @@ TEST_F(ChannelActorTest, TheRegistryKeepsOneActorPerChannelInUse) {
 TEST(ShardInboxTest, WakesASleepingShardOnce) {
   ShardInbox inbox;
   uint64_t count = 0;
-  inbox.post(Incoming{1});
+  inbox.post(Incoming{{1}});
   EXPECT_FALSE(inbox.prepare_sleep());
   std::vector<InboxItem> items;
   inbox.take(items);
   EXPECT_TRUE(inbox.prepare_sleep());
   EXPECT_LT(::read(inbox.wake_fd(), &count, sizeof count), 0);
-  inbox.post(Incoming{2});
-  inbox.post(Incoming{3});
+  inbox.post(Incoming{{2}});
+  inbox.post(Incoming{{3}});
   EXPECT_EQ(::read(inbox.wake_fd(), &count, sizeof count), 8);
   EXPECT_EQ(count, 1u);
 }
