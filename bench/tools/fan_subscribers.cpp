@@ -179,6 +179,7 @@ struct FanSubscribers::Impl {
   void on_event(Subscriber& s, uint32_t events) {
     if (s.fd < 0) return;
     if ((events & EPOLLOUT) && !send_pending(s)) return close_subscriber(s);
+    if ((events & ~EPOLLOUT) == 0) return;
     for (;;) {
       const ssize_t n = recv(s.fd, buffer.data(), buffer.size(), 0);
       if (n < 0 && (errno == EAGAIN || errno == ENOTCONN)) return;
@@ -351,8 +352,14 @@ FanSubscribers::FanSubscribers(const FanConfig& config, FanProgress& progress)
     : impl_(std::make_unique<Impl>(config, progress, *this)) {}
 
 FanSubscribers::~FanSubscribers() {
-  for (Subscriber& s : impl_->all)
-    if (s.fd >= 0) close(s.fd);
+  // With a reset: thousands of sockets in TIME_WAIT would make the next run's connect() look for a
+  // free port for longer than the server takes.
+  const linger none{1, 0};
+  for (Subscriber& s : impl_->all) {
+    if (s.fd < 0) continue;
+    setsockopt(s.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    close(s.fd);
+  }
   close(impl_->epoll);
 }
 
