@@ -20,20 +20,20 @@ int hex_digit(char c) {
 }
 
 std::string encode64(std::string_view in, std::string_view alphabet, bool pad) {
-  std::string out;
-  out.reserve((in.size() + 2) / 3 * 4);
+  const size_t rest = in.size() % 3;
+  std::string out(in.size() / 3 * 4 + (rest == 0 ? 0 : pad ? 4 : rest + 1), '=');
+  char* to = out.data();
+  const auto byte = [&](size_t k) { return uint32_t{static_cast<uint8_t>(in[k])}; };
   size_t i = 0;
-  auto byte = [&](size_t k) { return static_cast<uint32_t>(static_cast<uint8_t>(in[k])); };
   for (; i + 3 <= in.size(); i += 3) {
-    uint32_t v = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
-    for (int shift = 18; shift >= 0; shift -= 6) out += alphabet[v >> shift & 63];
+    const uint32_t v = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
+    for (int shift = 18; shift >= 0; shift -= 6) *to++ = alphabet[v >> shift & 63];
   }
-  if (size_t rest = in.size() - i; rest > 0) {
-    uint32_t v = byte(i) << 16 | (rest == 2 ? byte(i + 1) << 8 : 0);
-    out += alphabet[v >> 18 & 63];
-    out += alphabet[v >> 12 & 63];
-    if (rest == 2) out += alphabet[v >> 6 & 63];
-    if (pad) out.append(3 - rest, '=');
+  if (rest > 0) {
+    const uint32_t v = byte(i) << 16 | (rest == 2 ? byte(i + 1) << 8 : 0);
+    *to++ = alphabet[v >> 18 & 63];
+    *to++ = alphabet[v >> 12 & 63];
+    if (rest == 2) *to++ = alphabet[v >> 6 & 63];
   }
   return out;
 }
@@ -50,22 +50,30 @@ constexpr DecodeTable make_decode_table(std::string_view alphabet) {
 
 /// `text` has no padding.
 std::optional<std::string> decode64(std::string_view text, const DecodeTable& table) {
-  if (text.size() % 4 == 1) return std::nullopt;
-  std::string out;
-  out.reserve(text.size() / 4 * 3 + 2);
-  uint32_t acc = 0;
-  int bits = 0;
-  for (char c : text) {
-    const int8_t v = table[static_cast<uint8_t>(c)];
-    if (v < 0) return std::nullopt;
-    acc = acc << 6 | static_cast<uint32_t>(v);
-    bits += 6;
-    if (bits >= 8) {
-      bits -= 8;
-      out += static_cast<char>(acc >> bits & 0xff);
-    }
+  const size_t rest = text.size() % 4;
+  if (rest == 1) return std::nullopt;
+  std::string out(text.size() / 4 * 3 + (rest > 0 ? rest - 1 : 0), '\0');
+  char* to = out.data();
+  int32_t all = 0;  // negative as soon as a character is none of the alphabet's
+  const auto digit = [&](size_t i) {
+    const int32_t v = table[static_cast<uint8_t>(text[i])];
+    all |= v;
+    return static_cast<uint32_t>(v);
+  };
+  size_t i = 0;
+  for (; i + 4 <= text.size(); i += 4) {
+    const uint32_t v = digit(i) << 18 | digit(i + 1) << 12 | digit(i + 2) << 6 | digit(i + 3);
+    *to++ = static_cast<char>(v >> 16);
+    *to++ = static_cast<char>(v >> 8);
+    *to++ = static_cast<char>(v);
   }
-  if ((acc & ((1u << bits) - 1)) != 0) return std::nullopt;
+  if (rest > 0) {
+    const uint32_t v = digit(i) << 18 | digit(i + 1) << 12 | (rest == 3 ? digit(i + 2) << 6 : 0);
+    *to++ = static_cast<char>(v >> 16);
+    if (rest == 3) *to++ = static_cast<char>(v >> 8);
+    if ((v & (rest == 3 ? 0xffu : 0xffffu)) != 0) return std::nullopt;  // bits of no byte
+  }
+  if (all < 0) return std::nullopt;
   return out;
 }
 
@@ -120,19 +128,17 @@ std::optional<std::string> base64_decode(std::string_view text) {
 std::optional<std::string> percent_decode(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    if (i + 2 >= text.size()) return std::nullopt;
-    int high = hex_digit(text[i + 1]);
-    int low = hex_digit(text[i + 2]);
+  for (;;) {
+    const size_t at = text.find('%');
+    out += text.substr(0, at);
+    if (at == std::string_view::npos) return out;
+    if (at + 2 >= text.size()) return std::nullopt;
+    const int high = hex_digit(text[at + 1]);
+    const int low = hex_digit(text[at + 2]);
     if (high < 0 || low < 0) return std::nullopt;
     out += static_cast<char>(high << 4 | low);
-    i += 2;
+    text.remove_prefix(at + 3);
   }
-  return out;
 }
 
 bool is_valid_utf8(std::string_view text) {

@@ -1,12 +1,12 @@
 #include "libs/crypto/hash.hpp"
 
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
 #include <sodium.h>
 
 #include <cstdio>
 #include <cstdlib>
+
+#include "libs/crypto/sha256.hpp"
 
 namespace raymesh::crypto {
 namespace {
@@ -19,10 +19,6 @@ void require(bool ok, const char* what) {
   std::abort();
 }
 
-const unsigned char* bytes_of(std::string_view text) {
-  return reinterpret_cast<const unsigned char*>(text.data());
-}
-
 // Fetched once: the lookup costs more than hashing a short string.
 const EVP_MD* sha256_method() {
   static const EVP_MD* method = EVP_MD_fetch(nullptr, "SHA256", nullptr);
@@ -30,17 +26,8 @@ const EVP_MD* sha256_method() {
   return method;
 }
 
-EVP_MAC* hmac_method() {
-  static EVP_MAC* method = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
-  require(method != nullptr, "no HMAC");
-  return method;
-}
-
 struct FreeDigest {
   void operator()(EVP_MD_CTX* c) const { EVP_MD_CTX_free(c); }
-};
-struct FreeMac {
-  void operator()(EVP_MAC_CTX* c) const { EVP_MAC_CTX_free(c); }
 };
 
 }  // namespace
@@ -58,36 +45,20 @@ std::string sha256(std::string_view data) {
   return out;
 }
 
+// An EVP_MAC_CTX would have to be copied on the heap for each text.
 struct HmacKey::State {
-  std::unique_ptr<EVP_MAC_CTX, FreeMac> keyed;
+  HmacSha256 keyed;
 };
 
-HmacKey::HmacKey(std::string_view key) : state_(std::make_unique<State>()) {
-  state_->keyed.reset(EVP_MAC_CTX_new(hmac_method()));
-  char digest[] = "SHA256";
-  const OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-      OSSL_PARAM_construct_end(),
-  };
-  // A null pointer would mean "keep the key": an empty key needs an address, too.
-  static const unsigned char kNothing = 0;
-  const unsigned char* bytes = key.empty() ? &kNothing : bytes_of(key);
-  require(state_->keyed && EVP_MAC_init(state_->keyed.get(), bytes, key.size(), params) == 1,
-          "HMAC key");
-}
+HmacKey::HmacKey(std::string_view key) : state_(new State{HmacSha256(key)}) {}
 HmacKey::HmacKey(HmacKey&&) noexcept = default;
 HmacKey& HmacKey::operator=(HmacKey&&) noexcept = default;
 HmacKey::~HmacKey() = default;
 
 std::string HmacKey::compute(std::string_view data) const {
-  std::unique_ptr<EVP_MAC_CTX, FreeMac> context(EVP_MAC_CTX_dup(state_->keyed.get()));
+  HmacSha256 hmac = state_->keyed;
   std::string out(kSha256Bytes, '\0');
-  size_t size = 0;
-  require(context && EVP_MAC_update(context.get(), bytes_of(data), data.size()) == 1 &&
-              EVP_MAC_final(context.get(), reinterpret_cast<unsigned char*>(out.data()), &size,
-                            out.size()) == 1 &&
-              size == kSha256Bytes,
-          "HMAC");
+  hmac.update(data).finish(reinterpret_cast<unsigned char*>(out.data()));
   return out;
 }
 

@@ -1,3 +1,5 @@
+// SHA1(), which is not deprecated, looks its method up anew for each short text.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "libs/net/websocket/upgrade.hpp"
 
 #include <openssl/sha.h>
@@ -89,10 +91,12 @@ bool has_protocol(std::string_view protocols, std::string_view name) {
 }
 
 std::string accept_value(std::string_view key) {
-  std::string text(key);
-  text += kGuid;
+  SHA_CTX hash;
   unsigned char digest[SHA_DIGEST_LENGTH];
-  SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+  SHA1_Init(&hash);
+  SHA1_Update(&hash, key.data(), key.size());
+  SHA1_Update(&hash, kGuid.data(), kGuid.size());
+  SHA1_Final(digest, &hash);
   return base64_encode({reinterpret_cast<const char*>(digest), sizeof digest});
 }
 

@@ -49,11 +49,29 @@ TEST(EncodingTest, Base64UrlAcceptsOneFormOnly) {
   EXPECT_FALSE(base64url_decode("Zm\n9"));
 }
 
+TEST(EncodingTest, Base64WithPaddingAcceptsOneFormOnly) {
+  EXPECT_EQ(base64_decode("Zg=="), "f");
+  EXPECT_EQ(base64_decode("Zm8="), "fo");
+  EXPECT_EQ(base64_decode("Zm9vYmFy"), "foobar");
+  EXPECT_FALSE(base64_decode("Zh==")) << "non-zero trailing bits";
+  EXPECT_FALSE(base64_decode("Zm9=")) << "non-zero trailing bits";
+  EXPECT_FALSE(base64_decode("Z===")) << "a length that no byte string has";
+  EXPECT_FALSE(base64_decode("Zg")) << "padding is missing";
+  for (size_t at = 0; at < 7; ++at) {
+    std::string text = "Zm9vYm8=";
+    text[at] = '*';
+    EXPECT_FALSE(base64_decode(text)) << at;
+  }
+}
+
 TEST(EncodingTest, PercentDecodingLeavesPlusAlone) {
   EXPECT_EQ(percent_decode("a%20b+c%2F%00"), "a b+c/\0"s);
   EXPECT_FALSE(percent_decode("%"));
   EXPECT_FALSE(percent_decode("%2"));
   EXPECT_FALSE(percent_decode("%2x"));
+  EXPECT_FALSE(percent_decode("100%"));
+  EXPECT_FALSE(percent_decode("a%20b%2"));
+  EXPECT_EQ(percent_decode("%41%42c%44"), "ABcD");
 }
 
 TEST(EncodingTest, Utf8AcceptsEveryLength) {
