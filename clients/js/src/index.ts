@@ -1,0 +1,13 @@
+export { raymesh, type RaymeshClient, type RaymeshOptions } from './sdk/client.js';
+export { Session, type CallOptions, type SessionOptions, type SessionState } from './session.js';
+export { Subscription, SubscriptionEvent, type EventType, type SubscriptionKind } from './subscription.js';
+export { isRaymeshError, RaymeshError, type ErrorCode, type RaymeshErrorBody } from './errors.js';
+export { clearSessionCookie, readSessionToken, serializeSessionCookie, type SessionCookieOptions } from './sdk/cookies.js';
+export { decodeAccessToken, type DecodedSession, type SessionResult } from './sdk/user_session.js';
+export type { AuthApi } from './sdk/auth.js';
+export type { CacheClient } from './sdk/cache.js';
+export type { DbClient, MigrateResult, QueryOptions, TableQuery } from './sdk/db.js';
+export type { RealtimeApi } from './sdk/realtime.js';
+export type { CipherName } from './platform.js';
+export type { ServerKey } from './handshake.js';
+export type { WebSocketConstructor, WebSocketLike } from './transport.js';
