@@ -38,13 +38,14 @@ std::string encode64(std::string_view in, std::string_view alphabet, bool pad) {
   return out;
 }
 
-using DecodeTable = std::array<int8_t, 256>;
+constexpr uint8_t kNoDigit = 0xff;
+using DecodeTable = std::array<uint8_t, 256>;
 
 constexpr DecodeTable make_decode_table(std::string_view alphabet) {
   DecodeTable table{};
-  table.fill(-1);
+  table.fill(kNoDigit);
   for (size_t i = 0; i < alphabet.size(); ++i)
-    table[static_cast<uint8_t>(alphabet[i])] = static_cast<int8_t>(i);
+    table[static_cast<uint8_t>(alphabet[i])] = static_cast<uint8_t>(i);
   return table;
 }
 
@@ -54,11 +55,11 @@ std::optional<std::string> decode64(std::string_view text, const DecodeTable& ta
   if (rest == 1) return std::nullopt;
   std::string out(text.size() / 4 * 3 + (rest > 0 ? rest - 1 : 0), '\0');
   char* to = out.data();
-  int32_t all = 0;  // negative as soon as a character is none of the alphabet's
+  uint32_t all = 0;  // every digit's bits; no digit has the highest one
   const auto digit = [&](size_t i) {
-    const int32_t v = table[static_cast<uint8_t>(text[i])];
+    const uint32_t v = table[static_cast<uint8_t>(text[i])];
     all |= v;
-    return static_cast<uint32_t>(v);
+    return v;
   };
   size_t i = 0;
   for (; i + 4 <= text.size(); i += 4) {
@@ -73,7 +74,7 @@ std::optional<std::string> decode64(std::string_view text, const DecodeTable& ta
     if (rest == 3) *to++ = static_cast<char>(v >> 8);
     if ((v & (rest == 3 ? 0xffu : 0xffffu)) != 0) return std::nullopt;  // bits of no byte
   }
-  if (all < 0) return std::nullopt;
+  if ((all & 0x80) != 0) return std::nullopt;
   return out;
 }
 

@@ -398,7 +398,7 @@ void Shard::close_channel(Channel& channel, const CloseCode& code) {
 std::string Shard::random_name() {
   constexpr size_t kName = 12;
   if (names_.size() < kName) names_ = crypto::random_bytes(256 * kName);
-  const std::string name = base64url_encode(std::string_view(names_).substr(names_.size() - kName));
+  std::string name = base64url_encode(std::string_view(names_).substr(names_.size() - kName));
   names_.resize(names_.size() - kName);
   return name;
 }
