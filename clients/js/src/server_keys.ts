@@ -6,7 +6,7 @@ import type { ServerKey } from './handshake.js';
 const kLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
 /** From GET /api/v1/raystream/key. Over HTTPS, or on loopback; anywhere else keys have to be pinned. */
-export async function fetchServerKeys(url: string, timeoutMs: number): Promise<ServerKey[]> {
+export async function fetchServerKeys(url: string, apiKey: string, timeoutMs: number): Promise<ServerKey[]> {
   const at = new URL(url);
   const secure = at.protocol === 'https:' || at.protocol === 'wss:';
   if (at.protocol === 'tcp:' || (!secure && !kLoopback.test(at.hostname)))
@@ -19,16 +19,15 @@ export async function fetchServerKeys(url: string, timeoutMs: number): Promise<S
   const source = `${secure ? 'https' : 'http'}://${at.host}/api/v1/raystream/key`;
   let response: Response;
   try {
-    response = await fetch(source, { signal: AbortSignal.timeout(timeoutMs) });
+    response = await fetch(source, { headers: { authorization: `Bearer ${apiKey}` }, signal: AbortSignal.timeout(timeoutMs) });
   } catch (error) {
     throw networkError(`${source} cannot be read`, error);
   }
-  if (!response.ok)
-    throw new RaymeshError(`${source} answers ${response.status}: is raystream switched on?`, {
-      status: response.status,
-      code: 'server_keys_unknown',
-      errorCode: response.status >= 500 ? 'SERVICE_UNAVAILABLE' : 'NOT_FOUND',
-    });
+  if (!response.ok) {
+    const { error = '', code = 'server_keys_unknown' } = (await response.json().catch(() => ({}))) as { error?: string; code?: string };
+    const errorCode = response.status === 401 ? 'UNAUTHORIZED' : response.status === 429 ? 'RATE_LIMITED' : response.status >= 500 ? 'SERVICE_UNAVAILABLE' : 'NOT_FOUND';
+    throw new RaymeshError(error || `${source} answers ${response.status}`, { status: response.status, code, errorCode });
+  }
   const { keys } = (await response.json()) as { keys: { id: string; algorithm: string; publicKey: string }[] };
   return keys.filter(({ algorithm }) => algorithm === 'ed25519').map(({ id, publicKey }) => ({ id, publicKey: fromBase64(publicKey) }));
 }

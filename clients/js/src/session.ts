@@ -132,6 +132,7 @@ export class Session {
   // Tries until it works, or an error says that it never will, or nobody waits for it any more.
   private async connectUntilDone(): Promise<Connection> {
     this.change('connecting');
+    let learnt = false;
     for (;;) {
       if (this.failures > 0) await delay(backoff(this.failures - 1), this.ending.signal);
       try {
@@ -147,6 +148,12 @@ export class Session {
         if (!isRaymeshError(error)) throw error;
         this.lastError = error;
         this.failures += 1;
+        // Keys that were read from the gateway may have been changed there since.
+        if (error.code === 'server_not_trusted' && !this.options.serverKeys && !learnt) {
+          learnt = true;
+          this.keys = undefined;
+          continue;
+        }
         if (!error.retryable) {
           this.failures = 0;
           throw error;
@@ -157,7 +164,7 @@ export class Session {
   }
 
   private async connectOnce(): Promise<Connection> {
-    this.keys ??= await fetchServerKeys(this.options.url, kConnectTimeoutMs);
+    this.keys ??= await fetchServerKeys(this.options.url, this.options.apiKey, kConnectTimeoutMs);
     const { resumption } = this;
     const connection: Connection = new Connection(connectTo(this.options.url, this.platform, this.options.webSocket), {
       platform: this.platform,
@@ -278,7 +285,7 @@ export class Session {
     const mine = topic;
     const ready = this.connected().then(async (connection) => {
       // A connection that was made after this one was asked for has it already.
-      if (isNew && !mine.live) this.subscribeTopic(connection, mine);
+      if (isNew && !mine.live && this.topics.get(key) === mine) this.subscribeTopic(connection, mine);
       await this.subscribing.get(mine);
     });
     const subscription = new Subscription(name, this.options.maxQueuedEvents ?? 10_000, (s) => this.unsubscribe(mine, s), ready);
@@ -291,8 +298,10 @@ export class Session {
 
   private subscribeTopic(connection: Connection, topic: Topic): void {
     topic.live = true;
+    topic.known = false;
     const answered = connection.subscribe(topic.kind, topic.name, true, topic.position).then(
       (position) => {
+        topic.known = true;
         // Events behind it may have come already.
         if (topic.position.length === 0) topic.position = position;
       },
@@ -309,15 +318,22 @@ export class Session {
 
   private async resumeTopics(connection: Connection): Promise<void> {
     const topics = [...this.topics.values()];
-    const asked: ResumeSubscription[] = topics.filter(({ position }) => position.length > 0).map(({ kind, name, position }) => ({ kind, name, position }));
+    const asked: ResumeSubscription[] = topics
+      .filter(({ known, position }) => known && position.length > 0)
+      .map(({ kind, name, position }) => ({ kind, name, position }));
     const { left, ended } = await connection.resume(asked);
     // Only now: as long as the answer has not come, the old secret is the one that is valid in any case.
     this.forget();
     this.resumption = connection.resumption();
-    const anew = new Set([...left, ...ended].map(({ kind, name }) => topicKey(kind, name)));
-    for (const topic of topics) {
-      if (topic.position.length === 0 || anew.has(topicKey(topic.kind, topic.name))) this.subscribeTopic(connection, topic);
-      else topic.live = true;
+    const going = new Set(asked.map(({ kind, name }) => topicKey(kind, name)));
+    for (const { kind, name } of [...left, ...ended]) going.delete(topicKey(kind, name));
+    for (const topic of this.topics.values()) {
+      if (going.has(topicKey(topic.kind, topic.name))) {
+        topic.live = true;
+        this.subscribing.set(topic, Promise.resolve());
+      } else {
+        this.subscribeTopic(connection, topic);
+      }
     }
   }
 

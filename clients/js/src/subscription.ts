@@ -48,8 +48,10 @@ export class Topic {
   readonly readers = new Set<Subscription>();
   /** Of the last event that was seen; empty: none yet. */
   position: Uint8Array = new Uint8Array();
-  /** The server has it, over the connection that is up. */
+  /** Asked for over the connection that is up. */
   live = false;
+  /** The server has answered that it has it: its stored session knows it, and RESUME may name it. */
+  known = false;
 
   constructor(
     readonly kind: number,

@@ -133,14 +133,17 @@ test('realtime: tokens, publishing, presence, and a subscription over the sessio
     assert.deepEqual(event.data, { text: 'hello' });
     break;
   }
-  assert.deepEqual(await client.realtime.presence('room:1'), [{ id: 'room%3A1/presence' }]);
+  assert.deepEqual(await client.realtime.presence('room:1'), [{ id: 'room%3A1' }]);
 });
 
 test('the servers\' keys are read from the gateway on loopback, and nowhere else without HTTPS', async () => {
   const ws = await startBackend('ws', { methods });
   const publicKey = Buffer.from(serverKeys[0].publicKey).toString('base64url');
+  const old = Buffer.alloc(32, 9).toString('base64url');
+  let asked = 0;
   const front = createServer((request, response) => {
-    response.end(request.url === '/api/v1/raystream/key' ? JSON.stringify({ keys: [{ id: 'test', algorithm: 'ed25519', publicKey }] }) : '{}');
+    if (request.headers.authorization !== 'Bearer test-key') response.writeHead(401);
+    response.end(request.url === '/api/v1/raystream/key' ? JSON.stringify({ keys: [{ id: 'test', algorithm: 'ed25519', publicKey: ++asked === 1 ? old : publicKey }] }) : '{}');
   });
   // The same port for HTTP and for the WebSocket, as the gateway has it.
   front.on('upgrade', () => {});
@@ -154,7 +157,9 @@ test('the servers\' keys are read from the gateway on loopback, and nowhere else
   }
   const learning = raymesh({ baseUrl: `http://127.0.0.1:${port}`, apiKey: 'test-key', webSocket: Redirected });
   try {
+    // Keys that were changed since are read again, once.
     assert.equal(await learning.db.users.count(), 7);
+    assert.equal(asked, 2);
     await assert.rejects(raymesh({ url: 'http://gateway.example', apiKey: 'k' }).db.users.count(), { code: 'server_keys_needed' });
     await assert.rejects(raymesh({ url: 'tcp://127.0.0.1:1', apiKey: 'k' }).db.users.count(), { code: 'server_keys_needed' });
   } finally {

@@ -252,6 +252,30 @@ test('a lost answer to RESUME costs nothing', async () => {
   assert.equal(backend.connections.length, 4);
 });
 
+test('a connection that drops before SUBSCRIBE is answered: the next one asks again', async () => {
+  for (const from of [undefined, Buffer.from('0000000000000000', 'hex')]) {
+    const backend = await backendOf('tcp');
+    const session = sessionOf(backend);
+    await session.connect();
+    const { channels } = backend;
+    const subscribe = channels.subscribe.bind(channels);
+    let asked = 0;
+    channels.subscribe = (connection, ...rest) => {
+      if (++asked > 1) return subscribe(connection, ...rest);
+      backend.cut();
+      return Buffer.alloc(8);
+    };
+    channels.publish('news', '"old"');
+    const subscription = session.subscribe('news', from ? { from } : {});
+    await subscription.ready;
+    assert.equal(asked, 2);
+    channels.publish('news', '"new"');
+    if (from) assert.equal((await subscription.next()).value.data, 'old');
+    assert.equal((await subscription.next()).value.data, 'new');
+    await session.close();
+  }
+});
+
 test('a session that is gone begins anew, and its subscriptions go on from their positions', async () => {
   const backend = await backendOf('tcp');
   const session = sessionOf(backend);

@@ -40,6 +40,7 @@ export class Client extends Connection {
 
   allowed() {
     switch (this.state) {
+      case 'beginning': return [Type.CLOSE];
       case 'init sent': return [Type.RESPONSE, Type.CLOSE];
       case 'open': return [Type.RPC_RESPONSE, Type.RPC_ERROR, Type.HEARTBEAT, Type.CLOSE];
       case 'resuming': return [Type.CLOSE];

@@ -19,7 +19,7 @@ export class RealtimeApi {
     return (await this.session.call<{ delivered: number }>('realtime.publish', { channel, payload }, call)).delivered;
   }
   async presence(channel: string, call?: CallOptions): Promise<PresenceMember[]> {
-    const { presence } = await this.session.call<{ presence?: PresenceMember[] }>('realtime.presence', {}, { ...call, path: `${encodeURIComponent(channel)}/presence` });
+    const { presence } = await this.session.call<{ presence?: PresenceMember[] }>('realtime.presence', {}, { ...call, path: encodeURIComponent(channel) });
     return presence ?? [];
   }
   /** `for await (const event of client.realtime.subscribe('room:1'))`. */
