@@ -2,6 +2,7 @@
 
 #include <caf/actor_system.hpp>
 #include <caf/resumable.hpp>
+#include <utility>
 
 namespace raymesh::actor {
 namespace {
@@ -25,6 +26,12 @@ LoopUnit::~LoopUnit() {
 
 caf::execution_unit* LoopUnit::current() {
   return current_unit;
+}
+
+LoopUnit::Elsewhere::Elsewhere() : unit_(std::exchange(current_unit, nullptr)) {}
+
+LoopUnit::Elsewhere::~Elsewhere() {
+  current_unit = unit_;
 }
 
 void LoopUnit::exec_later(caf::resumable* job) {

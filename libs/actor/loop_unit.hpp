@@ -27,6 +27,19 @@ class LoopUnit final : public caf::execution_unit {
   /// The unit to name when sending from this thread: nullptr on threads that have none.
   static caf::execution_unit* current();
 
+  /// For as long as it lives, what the thread sends to idle actors is run by CAF's scheduler: for
+  /// work that may take long, which the thread's loop should not wait for.
+  class Elsewhere {
+   public:
+    Elsewhere();
+    ~Elsewhere();
+    Elsewhere(const Elsewhere&) = delete;
+    Elsewhere& operator=(const Elsewhere&) = delete;
+
+   private:
+    LoopUnit* const unit_;
+  };
+
   void exec_later(caf::resumable* job) override;
   /// Runs every actor that waits here once; true when some have more to do.
   bool run();

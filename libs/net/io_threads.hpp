@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "libs/base/unique_function.hpp"
+#include "libs/net/loop.hpp"
 
 namespace boost::asio {
 class io_context;
@@ -20,7 +21,7 @@ namespace raymesh::net {
 
 class IoThreads {
  public:
-  using Task = UniqueFunction<void()>;
+  using Task = Loop::Task;
 
   /// Starts `count` threads (at least one), named `name`-0, `name`-1 and so on.
   IoThreads(size_t count, const std::string& name);
@@ -31,6 +32,9 @@ class IoThreads {
 
   size_t size() const { return workers_.size(); }
   boost::asio::io_context& context(size_t i);
+  /// The same thread, for those who need no more than this.
+  Loop& loop(size_t i);
+  std::vector<Loop*> loops();
   /// The index of the thread that asks; nullopt when it is none of these.
   std::optional<size_t> here() const;
   /// Runs `task` on thread `i`, in the order of the posts of one caller. After stop() a task is

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -51,7 +50,7 @@ Result<net::UniqueFd> bind_unix(const std::string& address) {
 
 }  // namespace
 
-Result<std::shared_ptr<Acceptor>> Acceptor::open(const std::string& address, Place place,
+Result<std::shared_ptr<Acceptor>> Acceptor::open(const std::string& address, net::Loop& loop,
                                                  OnAccept on_accept) {
   net::UniqueFd fd;
   int port = 0;
@@ -66,35 +65,32 @@ Result<std::shared_ptr<Acceptor>> Acceptor::open(const std::string& address, Pla
     port = bound.port();
   }
   if (::listen(fd.get(), kBacklog) != 0) return failed(address);
-  std::shared_ptr<Acceptor> acceptor(new Acceptor(place, fd.release(), std::move(on_accept)));
+  std::shared_ptr<Acceptor> acceptor(new Acceptor(loop, std::move(fd), std::move(on_accept)));
   acceptor->port_ = port;
   acceptor->path_ = std::move(path);
-  place.threads->post(place.index, [acceptor] { acceptor->wait(); });
+  loop.post([acceptor] {
+    acceptor->timer_ = acceptor->loop_.timer();
+    acceptor->wait();
+  });
   return acceptor;
 }
 
-Acceptor::Acceptor(Place place, int fd, OnAccept on_accept)
-    : place_(place),
-      on_accept_(std::move(on_accept)),
-      socket_(place.threads->context(place.index), fd),
-      timer_(place.threads->context(place.index)) {}
+Acceptor::Acceptor(net::Loop& loop, net::UniqueFd socket, OnAccept on_accept)
+    : loop_(loop), on_accept_(std::move(on_accept)), socket_(std::move(socket)) {}
 
 Acceptor::~Acceptor() {
   if (!path_.empty()) ::unlink(path_.c_str());
 }
 
 void Acceptor::wait() {
-  if (!socket_.is_open()) return;
-  socket_.async_wait(boost::asio::posix::descriptor_base::wait_read,
-                     [self = shared_from_this()](boost::system::error_code ec) {
-                       if (!ec) self->take();
-                     });
+  if (!watch_) watch_ = loop_.watch(socket_.get(), weak_from_this());
+  if (!watch_) return pause();
+  watch_->await(net::Loop::Ready::kRead);
 }
 
-void Acceptor::take() {
+void Acceptor::on_ready(net::Loop::Ready) {
   for (int i = 0; i < kAcceptsPerWake; ++i) {
-    const int fd =
-        ::accept4(socket_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    const int fd = ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) return pause();
       break;
@@ -113,19 +109,18 @@ void Acceptor::pause() {
     logged_ = now;
     log::warn("no more connections can be taken for now", {{"reason", std::strerror(reason)}});
   }
-  timer_.expires_after(kExhaustedPause);
-  timer_.async_wait([self = shared_from_this()](boost::system::error_code ec) {
-    if (!ec) self->wait();
+  timer_->set(now + kExhaustedPause, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->wait();
   });
 }
 
 void Acceptor::close() {
   std::promise<void> done;
   std::future<void> closed = done.get_future();
-  place_.threads->post(place_.index, [self = shared_from_this(), done = std::move(done)]() mutable {
-    boost::system::error_code ignored;
-    self->socket_.close(ignored);
-    self->timer_.cancel();
+  loop_.post([self = shared_from_this(), done = std::move(done)]() mutable {
+    self->timer_.reset();
+    self->watch_.reset();
+    self->socket_.reset();
     done.set_value();
   });
   closed.wait();  // also ends when a stopped thread destroys the task unrun

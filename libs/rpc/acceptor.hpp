@@ -3,25 +3,24 @@
 // thread, not its I/O thread.
 #pragma once
 
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "libs/base/result.hpp"
-#include "libs/rpc/http2_connection.hpp"
+#include "libs/net/loop.hpp"
+#include "libs/net/unique_fd.hpp"
 
 namespace raymesh::rpc {
 
-class Acceptor final : public std::enable_shared_from_this<Acceptor> {
+class Acceptor final : public net::Loop::Listener, public std::enable_shared_from_this<Acceptor> {
  public:
-  /// Takes a connected, non-blocking socket. On the thread of the acceptor's place.
+  /// Takes a connected, non-blocking socket. On the loop's thread.
   using OnAccept = std::function<void(int fd)>;
 
   /// `address` is "host:port" or "unix:/path"; a socket file that nobody listens on is replaced.
-  static Result<std::shared_ptr<Acceptor>> open(const std::string& address, Place place,
+  static Result<std::shared_ptr<Acceptor>> open(const std::string& address, net::Loop& loop,
                                                 OnAccept on_accept);
   ~Acceptor();
 
@@ -31,15 +30,16 @@ class Acceptor final : public std::enable_shared_from_this<Acceptor> {
   void close();
 
  private:
-  Acceptor(Place place, int fd, OnAccept on_accept);
+  Acceptor(net::Loop& loop, net::UniqueFd socket, OnAccept on_accept);
+  void on_ready(net::Loop::Ready what) override;
   void wait();
-  void take();
   void pause();
 
-  const Place place_;
+  net::Loop& loop_;
   const OnAccept on_accept_;
-  boost::asio::posix::stream_descriptor socket_;
-  boost::asio::steady_timer timer_;
+  net::UniqueFd socket_;                          // until closed
+  std::unique_ptr<net::Loop::Watch> watch_;       // until closed
+  std::unique_ptr<net::Loop::Timer> timer_;       // until closed
   std::chrono::steady_clock::time_point logged_;  // when it last said that it takes no more
   int port_ = 0;
   std::string path_;  // of a unix socket; removed at the end

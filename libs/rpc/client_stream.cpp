@@ -53,7 +53,7 @@ socklen_t parse_address(const std::string& text, sockaddr_storage& out) {
 class ClientStream::Connection final : public Http2Connection {
  public:
   Connection(Place place, int fd, ssl_st* tls, std::shared_ptr<ClientStream> stream)
-      : Http2Connection(place, fd, tls, Side::kClient, client_limits()),
+      : Http2Connection(place.loop(), fd, tls, Side::kClient, client_limits()),
         stream_(std::move(stream)) {}
 
  protected:

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "libs/net/io_threads.hpp"
 #include "libs/net/tls_context.hpp"
 #include "libs/net/unique_fd.hpp"
 #include "libs/rpc/call.hpp"
@@ -18,6 +19,14 @@
 namespace raymesh::rpc {
 
 class PeerCore;
+
+/// An I/O thread: what a core and its streams live on.
+struct Place {
+  net::IoThreads* threads = nullptr;
+  size_t index = 0;
+
+  net::Loop& loop() const { return threads->loop(index); }
+};
 
 /// How a peer's streams are connected; the same for all of them.
 struct Dialer {

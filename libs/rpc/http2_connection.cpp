@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -28,58 +27,52 @@ constexpr std::chrono::seconds kLinger{5};
 
 }  // namespace
 
-Http2Connection::Http2Connection(Place place, int fd, ssl_st* tls, Side side,
+Http2Connection::Http2Connection(net::Loop& loop, int fd, ssl_st* tls, Side side,
                                  const Http2Limits& limits)
     : Http2Session(side, limits),
-      place_(place),
+      loop_(loop),
       side_(side),
-      socket_(place.threads->context(place.index)),
+      socket_(fd),
       stream_(fd, tls),
-      timer_(place.threads->context(place.index)) {
-  boost::system::error_code ec;
-  socket_->assign(fd, ec);
-  if (ec) ::close(fd);
-}
+      timer_(loop.timer()) {}
 
 Http2Connection::~Http2Connection() = default;
 
 void Http2Connection::start() {
-  if (!socket_->is_open()) return close("the process cannot watch more sockets");
+  watch_ = loop_.watch(socket_.get(), weak_from_this());
+  if (!watch_) return close("the process cannot watch more sockets");
   arm_tick();
   // A client's socket may still be connecting.
-  if (side_ == Side::kClient) return wait(Wait::kWrite);
+  if (side_ == Side::kClient) return wait(Ready::kWrite);
   shake_hands();
 }
 
-void Http2Connection::wait(Wait what) {
-  bool& waiting = what == Wait::kRead ? waiting_read_ : waiting_write_;
+void Http2Connection::wait(Ready what) {
+  bool& waiting = what == Ready::kRead ? waiting_read_ : waiting_write_;
   if (closed_ || std::exchange(waiting, true)) return;
-  const auto ready = [self = shared_from_this(), what](boost::system::error_code ec) {
-    (what == Wait::kRead ? self->waiting_read_ : self->waiting_write_) = false;
-    if (self->closed_) return;
-    if (ec) return self->close("the connection is broken: " + ec.message());
-    if (!self->connected_) return self->shake_hands();
-    if (what == Wait::kWrite) self->write();
-    if (!self->closed_ && !self->waiting_read_) self->read();
-  };
-  socket_->async_wait(what == Wait::kRead ? boost::asio::posix::descriptor_base::wait_read
-                                          : boost::asio::posix::descriptor_base::wait_write,
-                      ready);
+  watch_->await(what);
+}
+
+void Http2Connection::on_ready(Ready what) {
+  (what == Ready::kRead ? waiting_read_ : waiting_write_) = false;
+  if (closed_) return;
+  if (!connected_) return shake_hands();
+  if (what == Ready::kWrite) write();
+  if (!closed_ && !waiting_read_) read();
 }
 
 void Http2Connection::shake_hands() {
   int error = 0;
   socklen_t size = sizeof error;
-  if (::getsockopt(socket_->native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
-      error != 0)
+  if (::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0)
     return close(std::string("cannot connect: ") + std::strerror(error));
   switch (stream_.handshake().state) {
     case net::IoState::kDone:
       break;
     case net::IoState::kWantRead:
-      return wait(Wait::kRead);
+      return wait(Ready::kRead);
     case net::IoState::kWantWrite:
-      return wait(Wait::kWrite);
+      return wait(Ready::kWrite);
     case net::IoState::kEnd:
     case net::IoState::kFailed:
       return close(stream_.failure().empty() ? "the TLS handshake was broken off"
@@ -99,7 +92,7 @@ void Http2Connection::read() {
   bool empty = false;
   for (int i = 0; i < kReadsPerTurn && !empty; ++i) {
     const net::IoResult r = stream_.read(buffer.get(), kReadBytes);
-    if (r.state == net::IoState::kWantWrite) return wait(Wait::kWrite);
+    if (r.state == net::IoState::kWantWrite) return wait(Ready::kWrite);
     empty = r.state == net::IoState::kWantRead;
     if (empty) break;
     if (r.state != net::IoState::kDone)
@@ -115,14 +108,14 @@ void Http2Connection::read() {
     empty = stream_.is_tls() ? !stream_.has_pending() : r.bytes < kReadBytes;
   }
   schedule_turn();
-  if (empty) return wait(Wait::kRead);
+  if (empty) return wait(Ready::kRead);
   read_soon();
 }
 
 // What the TLS session holds already does not make the socket readable.
 void Http2Connection::read_soon() {
   if (std::exchange(reading_soon_, true)) return;
-  place_.threads->post(place_.index, [self = shared_from_this()] {
+  loop_.post([self = shared_from_this()] {
     self->reading_soon_ = false;
     if (!self->closed_ && !self->waiting_read_) self->read();
   });
@@ -145,7 +138,7 @@ void Http2Connection::schedule_turn() {
 // Under the mutex: close() waits for it, and the threads may go after that.
 void Http2Connection::post_turn() {
   if (std::exchange(turn_due_, true)) return;
-  place_.threads->post(place_.index, [self = shared_from_this()] { self->turn(); });
+  loop_.post([self = shared_from_this()] { self->turn(); });
 }
 
 void Http2Connection::turn() {
@@ -174,8 +167,8 @@ void Http2Connection::write() {
     if (out_.empty()) break;
     if (i == kWritesPerTurn) return schedule_turn();
     const net::IoResult r = stream_.write(out_.view().data(), out_.size());
-    if (r.state == net::IoState::kWantRead) return wait(Wait::kRead);
-    if (r.state == net::IoState::kWantWrite) return wait(Wait::kWrite);
+    if (r.state == net::IoState::kWantRead) return wait(Ready::kRead);
+    if (r.state == net::IoState::kWantWrite) return wait(Ready::kWrite);
     if (r.state != net::IoState::kDone) return close("the connection is broken");
     out_.take(r.bytes);
   }
@@ -206,10 +199,8 @@ void Http2Connection::close_when_done() {
 void Http2Connection::linger() {
   lingering_ = true;
   stream_.shutdown_send();
-  timer_->expires_after(kLinger);
-  timer_->async_wait([weak = weak_from_this()](boost::system::error_code ec) {
-    const auto self = weak.lock();
-    if (!ec && self) self->close("the connection has ended");
+  timer_->set(net::Loop::Clock::now() + kLinger, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->close("the connection has ended");
   });
 }
 
@@ -220,6 +211,7 @@ void Http2Connection::close(std::string_view reason) {
   if (connected_ && !lingering_) stream_.shutdown_send();
   stream_.invalidate();
   timer_.reset();
+  watch_.reset();
   socket_.reset();
   std::vector<std::shared_ptr<StreamHandler>> woken;
   {
@@ -232,10 +224,8 @@ void Http2Connection::close(std::string_view reason) {
 }
 
 void Http2Connection::arm_tick() {
-  timer_->expires_after(kTick);
-  timer_->async_wait([weak = weak_from_this()](boost::system::error_code ec) {
-    const auto self = weak.lock();
-    if (!ec && self && !self->closed_) self->tick();
+  timer_->set(net::Loop::Clock::now() + kTick, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->tick();
   });
 }
 

@@ -1,49 +1,43 @@
 // One HTTP/2 connection on a socket, plain or TLS: reads into the session, and writes what the
 // session has once per turn of its I/O thread, so that all that was answered in one turn leaves in
 // one system call. Watches that the other side is alive. Lives on one I/O thread; wake() may be
-// called from any. Held by what waits on the socket, so it ends with it.
+// called from any. Held by its owner until it has closed.
 #pragma once
 
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "libs/net/fd_stream.hpp"
-#include "libs/net/io_threads.hpp"
+#include "libs/net/loop.hpp"
+#include "libs/net/unique_fd.hpp"
 #include "libs/rpc/byte_queue.hpp"
 #include "libs/rpc/http2_session.hpp"
 
 namespace raymesh::rpc {
 
-/// An I/O thread: what a connection lives on.
-struct Place {
-  net::IoThreads* threads = nullptr;
-  size_t index = 0;
-};
-
-class Http2Connection : public Http2Session, public std::enable_shared_from_this<Http2Connection> {
+class Http2Connection : public Http2Session,
+                        public net::Loop::Listener,
+                        public std::enable_shared_from_this<Http2Connection> {
  public:
   /// `fd` is a connected, or connecting, non-blocking socket; `tls` a session for it or nullptr.
-  /// Both are owned from now on. On the thread of `place`.
-  Http2Connection(Place place, int fd, ssl_st* tls, Side side, const Http2Limits& limits);
+  /// Both are owned from now on. On the thread of `loop`.
+  Http2Connection(net::Loop& loop, int fd, ssl_st* tls, Side side, const Http2Limits& limits);
   ~Http2Connection() override;
 
   /// Starts the handshake and everything after it. On the thread.
   void start();
   /// `handler`'s on_turn runs soon on the thread, if the connection is open then. Any thread, also
-  /// when the I/O threads have gone, if they closed it.
+  /// when the loop has gone, if it was closed before.
   void wake(std::shared_ptr<StreamHandler> handler);
   /// Closes at once; every stream hears `reason`. On the thread.
   void close(std::string_view reason);
   /// Closes once what is to be sent has left and nothing is open that it waits for. On the thread.
   void close_when_done();
 
-  const Place& place() const { return place_; }
+  net::Loop& loop() const { return loop_; }
   bool is_closed() const { return closed_; }
 
  protected:
@@ -56,10 +50,11 @@ class Http2Connection : public Http2Session, public std::enable_shared_from_this
   std::vector<std::string> peer_names() const { return stream_.peer_names(); }
 
  private:
-  enum class Wait { kRead, kWrite };
+  using Ready = net::Loop::Ready;
 
+  void on_ready(Ready what) final;
   void post_turn();
-  void wait(Wait what);
+  void wait(Ready what);
   void shake_hands();
   void read();
   void read_soon();
@@ -72,12 +67,13 @@ class Http2Connection : public Http2Session, public std::enable_shared_from_this
   void tick();
   void arm_tick();
 
-  const Place place_;
+  net::Loop& loop_;
   const Side side_;
-  std::optional<boost::asio::posix::stream_descriptor> socket_;  // until closed
+  net::UniqueFd socket_;  // until closed
   net::FdStream stream_;
-  std::optional<boost::asio::steady_timer> timer_;  // until closed
-  bool connected_ = false;                          // the handshake is done
+  std::unique_ptr<net::Loop::Watch> watch_;  // from start() until closed
+  std::unique_ptr<net::Loop::Timer> timer_;  // until closed
+  bool connected_ = false;                   // the handshake is done
   bool closed_ = false;
   bool closing_ = false;  // close_when_done
   bool waiting_read_ = false, waiting_write_ = false;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "libs/net/io_threads.hpp"
 #include "libs/net/unique_fd.hpp"
 #include "libs/rpc/acceptor.hpp"
 #include "libs/rpc/mesh_tls.hpp"
@@ -33,11 +34,11 @@ class ServerImpl final : public Server {
     doors_.standard = std::make_unique<StandardServices>(config.service);
     RAYMESH_TRY(doors_.dispatcher, Dispatcher::create(config, std::move(methods)));
     doors_.closed = [this](Http2Connection* connection) { forget(connection); };
-    if (!config.threads) own_threads_.emplace(1, "rpc-" + config.name);
-    threads_ = config.threads ? config.threads : &*own_threads_;
+    if (config.loops.empty()) own_threads_.emplace(1, "rpc-" + config.name);
+    loops_ = own_threads_ ? own_threads_->loops() : std::move(config.loops);
     running_ = true;
     if (!config.address.empty()) {
-      auto acceptor = Acceptor::open(config.address, {threads_, 0},
+      auto acceptor = Acceptor::open(config.address, *loops_[0],
                                      [this](int fd) { take(fd, /*in_process=*/false); });
       if (!acceptor.ok())
         return Error(*acceptor.error().kind, config.name + ": " + acceptor.error().message);
@@ -91,14 +92,14 @@ class ServerImpl final : public Server {
       --arriving_;
       ended_.notify_all();
     });
-    const Place place{threads_, next_.fetch_add(1) % threads_->size()};
-    threads_->post(place.index, [this, place, owned = std::move(socket), in_process,
-                                 arrival = std::move(arrival)]() mutable {
+    net::Loop& loop = *loops_[next_.fetch_add(1) % loops_.size()];
+    loop.post([this, &loop, owned = std::move(socket), in_process,
+               arrival = std::move(arrival)]() mutable {
       const auto arrived = std::move(arrival);
       ssl_st* session = nullptr;
       if (tls_ && !in_process && !(session = tls_->new_session(owned.get()))) return;
       auto connection =
-          std::make_shared<ServerConnection>(place, owned.release(), session, in_process, doors_);
+          std::make_shared<ServerConnection>(loop, owned.release(), session, in_process, doors_);
       {
         std::lock_guard lock(mutex_);
         if (closing_ || connections_.size() >= max_connections_) return;
@@ -123,8 +124,8 @@ class ServerImpl final : public Server {
       for (auto& [raw, connection] : connections_) all.push_back(connection);
     }
     for (auto& connection : all) {
-      const size_t index = connection->place().index;
-      threads_->post(index, [connection = std::move(connection), f] { f(*connection); });
+      net::Loop& loop = connection->loop();
+      loop.post([connection = std::move(connection), f] { f(*connection); });
     }
   }
 
@@ -138,7 +139,7 @@ class ServerImpl final : public Server {
   Doors doors_;
   size_t max_connections_ = 0;
   std::optional<net::IoThreads> own_threads_;
-  net::IoThreads* threads_ = nullptr;
+  std::vector<net::Loop*> loops_;
   std::shared_ptr<Acceptor> acceptor_;
   std::atomic<size_t> next_{0};
   std::atomic<bool> running_{false};

@@ -11,8 +11,9 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "libs/net/io_threads.hpp"
+#include "libs/net/loop.hpp"
 #include "libs/rpc/credentials.hpp"
 #include "libs/rpc/method_table.hpp"
 #include "libs/telemetry/metrics.hpp"
@@ -38,8 +39,8 @@ struct ServerConfig {
   ServerCredentials credentials;
   ServerLimits limits;
   metrics::Registry* metrics = nullptr;  // may be null; must outlive the server
-  /// Where connections live and handlers run; they must outlive stop(). Null: one of its own.
-  net::IoThreads* threads = nullptr;
+  /// Where connections live and handlers run; they must outlive stop(). None: one of its own.
+  std::vector<net::Loop*> loops;
 };
 
 class Server {

@@ -1,7 +1,6 @@
 #include "libs/rpc/server_connection.hpp"
 
 #include <algorithm>
-#include <boost/asio/io_context.hpp>
 
 #include "libs/rpc/calls_stream.hpp"
 #include "libs/rpc/grpc_wire.hpp"
@@ -23,10 +22,11 @@ Http2Limits limits_of(const Dispatcher& dispatcher) {
 
 }  // namespace
 
-ServerConnection::ServerConnection(Place place, int fd, ssl_st* tls, bool in_process, Doors& doors)
-    : Http2Connection(place, fd, tls, Side::kServer, limits_of(*doors.dispatcher)),
+ServerConnection::ServerConnection(net::Loop& loop, int fd, ssl_st* tls, bool in_process,
+                                   Doors& doors)
+    : Http2Connection(loop, fd, tls, Side::kServer, limits_of(*doors.dispatcher)),
       doors_(doors),
-      deadline_timer_(place.threads->context(place.index)) {
+      deadline_timer_(loop.timer()) {
   proof_.in_process = in_process;
 }
 
@@ -117,10 +117,9 @@ void ServerConnection::run_deadlines() {
     deadlines_.erase(deadlines_.begin());
   }
   if (deadlines_.empty()) return;
-  deadline_timer_->expires_at(deadlines_.begin()->first);
-  deadline_timer_->async_wait([weak = weak_from_this(), this](boost::system::error_code ec) {
+  deadline_timer_->set(deadlines_.begin()->first, [weak = weak_from_this(), this] {
     const auto keep = weak.lock();
-    if (!ec && keep && !is_closed()) run_deadlines();
+    if (keep && !is_closed()) run_deadlines();
   });
 }
 

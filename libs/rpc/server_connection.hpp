@@ -2,11 +2,9 @@
 // method, `Calls`, health, reflection) or refuses it. On its I/O thread.
 #pragma once
 
-#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "libs/rpc/dispatcher.hpp"
@@ -29,7 +27,7 @@ struct Doors {
 class ServerConnection final : public Http2Connection {
  public:
   /// As Http2Connection's. `in_process`: the other end is in this process, so it is the gateway.
-  ServerConnection(Place place, int fd, ssl_st* tls, bool in_process, Doors& doors);
+  ServerConnection(net::Loop& loop, int fd, ssl_st* tls, bool in_process, Doors& doors);
   ~ServerConnection() override;
 
  protected:
@@ -48,7 +46,7 @@ class ServerConnection final : public Http2Connection {
 
   Doors& doors_;
   Proof proof_;
-  std::optional<boost::asio::steady_timer> deadline_timer_;  // until closed
+  std::unique_ptr<net::Loop::Timer> deadline_timer_;  // until closed
   std::multimap<Clock::time_point, std::weak_ptr<UnaryCall>> deadlines_;
 };
 

@@ -51,7 +51,7 @@ class CacheApp final : public App {
     server.address = config_.listen;
     server.credentials = env_.common.server_credentials();
     server.metrics = &env_.metrics;
-    server.threads = &io_;
+    server.loops = io_.loops();
     RAYMESH_TRY(server_, rpc::Server::start(std::move(server), cache_methods(*entries_, *leases_)));
     server_->set_serving(true);
     return ok_status();

@@ -15,8 +15,9 @@
 namespace raymesh::realtime {
 namespace {
 
-// What is kept of the grace period for the gRPC server's own stop.
+// What is kept of the grace period for the gRPC server's own stop, and of that for the broker's.
 constexpr std::chrono::milliseconds kServerGrace{2'000};
+constexpr std::chrono::milliseconds kBrokerGrace{500};
 // On the ops port's page.
 constexpr size_t kHotChannels = 100;
 
@@ -77,6 +78,7 @@ class RealtimeApp final : public App {
     server.address = config_.listen;
     server.credentials = env_.common.server_credentials();
     server.metrics = &env_.metrics;
+    server.loops = node_->loops();
     v1::NodeReply self;
     self.set_id(crypto::random_token(16));
     self.set_broker(config_.broker);
@@ -107,15 +109,19 @@ class RealtimeApp final : public App {
     return {{"/channels", [this] { return node_->hot_channels_json(kHotChannels); }}};
   }
 
-  // Sockets first: their clients need the time to come back elsewhere. Calls go on meanwhile.
+  // Sockets first: their clients need the time to come back elsewhere. Calls go on meanwhile, on
+  // the node's threads, which end last.
   void stop(std::chrono::milliseconds grace) override {
     const auto deadline = std::chrono::steady_clock::now() + grace;
+    const auto left = [deadline](std::chrono::milliseconds kept) {
+      const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(
+          deadline - std::chrono::steady_clock::now());
+      return std::max(rest - kept, std::chrono::milliseconds(0));
+    };
     if (others_) others_->stop();
-    if (node_) node_->stop(grace > kServerGrace ? grace - kServerGrace : grace / 2);
-    if (!server_) return;
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
-    server_->stop(std::max(left, std::chrono::milliseconds(0)));
+    if (node_) node_->drain(grace > kServerGrace ? grace - kServerGrace : grace / 2);
+    if (server_) server_->stop(left(kBrokerGrace));
+    if (node_) node_->stop(left({}));
   }
 
   rpc::Server& server() override { return *server_; }

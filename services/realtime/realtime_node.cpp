@@ -10,6 +10,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "libs/actor/loop_unit.hpp"
 #include "libs/base/cores.hpp"
 #include "libs/net/bound_port.hpp"
 #include "libs/net/descriptors.hpp"
@@ -133,7 +134,9 @@ void RealtimeNode::publish(const std::string& project, const std::string& channe
   batch->add(payload);
   probe_->published(1, payload.size());
   ChannelPtr local = channels_.find(project, channel);
-  if (!local || !broker_->history_is_local() || stopping_) {
+  const Shard* here = Shard::current();
+  const bool on_shard = here && &here->node() == &context_;
+  if (!local || !broker_->history_is_local() || stopping_ || on_shard) {
     broker_->publish(project, channel, local, std::move(batch), std::move(done));
     return;
   }
@@ -196,8 +199,14 @@ void RealtimeNode::close_channel(const ChannelPtr& channel) {
         Command([channel](Shard& shard) { shard.close_channel(*channel, close::kInternalError); }));
 }
 
-void RealtimeNode::stop(std::chrono::milliseconds grace) {
-  stopping_ = true;
+std::vector<net::Loop*> RealtimeNode::loops() {
+  std::vector<net::Loop*> out;
+  for (auto& shard : shards_) out.push_back(&shard->loop());
+  return out;
+}
+
+void RealtimeNode::drain(std::chrono::milliseconds grace) {
+  if (stopping_.exchange(true)) return;
   const auto deadline = std::chrono::steady_clock::now() + grace;
   outlets_->shards[0]->post(Command([](Shard& shard) { shard.stop_accepting(); }));
   const auto wanted = std::chrono::milliseconds(1'000 * connections() / kClosesPerSecond);
@@ -206,6 +215,11 @@ void RealtimeNode::stop(std::chrono::milliseconds grace) {
     inbox->post(Command([window](Shard& shard) { shard.drain(window, window); }));
   while (connections() > 0 && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
+void RealtimeNode::stop(std::chrono::milliseconds grace) {
+  const auto deadline = std::chrono::steady_clock::now() + grace;
+  drain(grace);
   for (auto& shard : shards_) shard->stop();
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
       deadline - std::chrono::steady_clock::now());

@@ -57,8 +57,14 @@ class RealtimeNode {
   /// Open sockets of each shard.
   std::vector<size_t> connections_by_shard() const;
 
+  /// The shards' threads, for those whose calls should run there. They must be done with them
+  /// before stop().
+  std::vector<net::Loop*> loops();
+
   /// Stops accepting, closes all connections with 1012, spread over a part of `grace` that grows
-  /// with their number, and waits until they are gone, at most for `grace`. Then stops the shards.
+  /// with their number, and waits until they are gone, at most for `grace`.
+  void drain(std::chrono::milliseconds grace);
+  /// The same, if that has not been; then stops the shards and the broker.
   void stop(std::chrono::milliseconds grace);
 
  private:

@@ -23,6 +23,7 @@ constexpr int kMaxEvents = 256;
 constexpr int kMaxAccepts = 64;  // in one turn
 constexpr std::chrono::milliseconds kTick{1'000};
 constexpr int kDrainTurnMs = 20;
+constexpr int64_t kMaxTimerWaitMs = 60'000;
 constexpr size_t kPrefetch = 4;  // subscribers ahead: thousands of them are in no cache
 constexpr int kOverloadTurnMs = 1;
 constexpr std::chrono::milliseconds kAcceptPause{50};
@@ -34,6 +35,9 @@ constexpr std::chrono::milliseconds kHandoverSlack{5'000};
 // epoll's user data: a connection's id has a generation, these have none.
 constexpr uint64_t kWakeData = 0;
 constexpr uint64_t kListenData = 1;
+constexpr uint64_t kFirstLoopData = 2;
+
+thread_local const Shard* t_current = nullptr;
 
 uint32_t random_below(uint64_t bound) {
   thread_local std::minstd_rand engine{std::random_device{}()};
@@ -47,6 +51,7 @@ Shard::Shard(size_t index, NodeContext& node, ShardInbox& inbox)
       node_(node),
       inbox_(inbox),
       epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)),
+      loop_(epoll_fd_, kFirstLoopData, inbox),
       now_(Clock::now()),
       wheel_(kTick, now_),
       read_buffer_(new char[kReadBuffer]) {
@@ -82,7 +87,12 @@ void Shard::read_clock() {
                   .count();
 }
 
+const Shard* Shard::current() {
+  return t_current;
+}
+
 void Shard::run() {
+  t_current = this;
   actors_ = std::make_unique<actor::LoopUnit>(node_.actors);
   read_clock();
   while (!stopping_) {
@@ -90,7 +100,7 @@ void Shard::run() {
     read_again();
     actors_->run();
     take_inbox();
-    // A call's publish comes as a command that wakes its channel's actor: it leaves in this turn.
+    // Calls and commands have woken actors: what those publish leaves in this turn.
     if (actors_->has_jobs()) {
       actors_->run();
       take_inbox();
@@ -98,6 +108,7 @@ void Shard::run() {
     flush_channels();
     if (drain_) drain_some();
     wheel_.advance(now_);
+    loop_.run_timers(now_);
     bury();
   }
   stop_accepting();
@@ -111,10 +122,16 @@ void Shard::run() {
 
 int Shard::wait_time() const {
   if (actors_->has_jobs()) return 0;  // woken by what the last turn did after running them
-  if (!read_later_.empty()) return node_.overloaded() ? kOverloadTurnMs : 0;
-  if (drain_) return kDrainTurnMs;
-  if (accept_again_ != Clock::time_point{}) return static_cast<int>(kAcceptPause.count());
-  return wheel_.armed() > 0 ? static_cast<int>(kTick.count()) : -1;
+  int wait = wheel_.armed() > 0 ? static_cast<int>(kTick.count()) : -1;
+  if (accept_again_ != Clock::time_point{}) wait = static_cast<int>(kAcceptPause.count());
+  if (drain_) wait = kDrainTurnMs;
+  if (!read_later_.empty()) wait = node_.overloaded() ? kOverloadTurnMs : 0;
+  if (const auto next = loop_.next_timer()) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - now_).count();
+    const int timer = static_cast<int>(std::clamp<int64_t>(left, 0, kMaxTimerWaitMs));
+    if (wait < 0 || timer < wait) wait = timer;
+  }
+  return wait;
 }
 
 void Shard::handle_events(int timeout_ms) {
@@ -135,6 +152,10 @@ void Shard::handle_events(int timeout_ms) {
       continue;
     }
     const auto id = ConnectionId::from_bits(event.data.u64);
+    if (!id) {
+      loop_.on_event(event.data.u64, event.events);
+      continue;
+    }
     if (event.events & EPOLLOUT)
       if (Connection* c = find(id)) c->on_writable();
     if (event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))

@@ -22,6 +22,7 @@
 #include "services/realtime/node_context.hpp"
 #include "services/realtime/revocation.hpp"
 #include "services/realtime/shard_inbox.hpp"
+#include "services/realtime/shard_loop.hpp"
 
 namespace raymesh::actor {
 class LoopUnit;
@@ -42,10 +43,14 @@ class Shard {
   /// Ends the loop and its thread; connections that are left are cut.
   void stop();
   ShardInbox& inbox() { return inbox_; }
+  /// For connections that are not the shard's own. It must have none any more when it stops.
+  net::Loop& loop() { return loop_; }
+  /// The one whose thread this is; nullptr on others.
+  static const Shard* current();
 
   // For commands and connections, on the shard's thread.
   size_t index() const { return index_; }
-  NodeContext& node() { return node_; }
+  NodeContext& node() const { return node_; }
   Clock::time_point now() const { return now_; }
   int64_t unix_now() const { return unix_now_; }
   net::TimerWheel& wheel() { return wheel_; }
@@ -113,6 +118,7 @@ class Shard {
     for (const int fd : incoming.fds) adopt(fd);
   }
   void handle(Command& command) { command(*this); }
+  static void handle(net::Loop::Task& task) { task(); }
   void flush_channels();
   void flush(Channel& channel);
   void flush(const ChannelRule& rule, LocalChannel::Group& group);
@@ -125,6 +131,7 @@ class Shard {
   NodeContext& node_;
   ShardInbox& inbox_;
   int epoll_fd_;
+  ShardLoop loop_;
   Clock::time_point now_;
   int64_t unix_now_ = 0;
   net::TimerWheel wheel_;

@@ -13,6 +13,7 @@
 
 #include "libs/base/result.hpp"
 #include "libs/base/unique_function.hpp"
+#include "libs/net/loop.hpp"
 #include "services/realtime/channel.hpp"
 #include "services/realtime/member.hpp"
 
@@ -52,7 +53,7 @@ struct Incoming {
   std::vector<int> fds;
 };
 using Command = UniqueFunction<void(Shard&)>;
-using InboxItem = std::variant<Delivery, Joined, Lost, Incoming, Command>;
+using InboxItem = std::variant<Delivery, Joined, Lost, Incoming, Command, net::Loop::Task>;
 
 class ShardInbox {
  public:

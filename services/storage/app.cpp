@@ -75,7 +75,7 @@ class StorageApp final : public App {
     server.address = config_.listen;
     server.credentials = env_.common.server_credentials();
     server.metrics = &env_.metrics;
-    server.threads = &access_->threads();
+    server.loops = access_->threads().loops();
     RAYMESH_TRY(server_,
                 rpc::Server::start(std::move(server), storage_methods(*executor_, *migrations_)));
     // Connects, so that readiness is known before anybody asks.

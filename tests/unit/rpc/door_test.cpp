@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "libs/net/io_threads.hpp"
 #include "libs/net/unique_fd.hpp"
 #include "tests/unit/rpc/http2_client.hpp"
 #include "tests/unit/rpc/raw_stream.hpp"
@@ -282,7 +283,7 @@ TEST(DoorTest, ConnectionsThatComeDuringAStopAreClosed) {
     net::IoThreads threads(3, "door");
     auto config = EchoServer::config();
     config.address.clear();
-    config.threads = &threads;
+    config.loops = threads.loops();
     auto server = std::make_unique<EchoServer>(config);
     std::atomic<bool> go{false};
     std::vector<net::UniqueFd> ends;
