@@ -54,13 +54,18 @@ struct Listener::State {
   };
 
   State(IoThreads& t, ListenerConfig c, OnAccept f)
-      : threads(t), config(std::move(c)), on_accept(std::move(f)), rates(t.size()) {}
+      : threads(t),
+        config(std::move(c)),
+        on_accept(std::move(f)),
+        rates(t.size()),
+        by_thread(t.size()) {}
   IoThreads& threads;
   ListenerConfig config;
   OnAccept on_accept;
   Listener* self = nullptr;
   std::atomic<size_t> connections{0};
-  std::vector<Rate> rates;  // by thread
+  std::vector<Rate> rates;                     // by thread
+  std::vector<std::atomic<size_t>> by_thread;  // connections
   std::vector<std::unique_ptr<Acceptor>> acceptors;
 };
 
@@ -68,12 +73,13 @@ ConnectionSlot& ConnectionSlot::operator=(ConnectionSlot&& o) noexcept {
   if (this != &o) {
     release();
     listener_ = std::move(o.listener_);
+    thread_ = o.thread_;
   }
   return *this;
 }
 
 void ConnectionSlot::release() {
-  if (auto listener = std::move(listener_)) listener->connection_closed();
+  if (auto listener = std::move(listener_)) listener->connection_closed(thread_);
 }
 
 Listener::Listener() = default;
@@ -127,20 +133,27 @@ size_t Listener::connections() const {
 }
 
 void Listener::close() {
-  for (auto& a : state_->acceptors) {
+  const auto run = [this](size_t thread, auto&& task) {
     std::promise<void> done;
-    std::future<void> closed = done.get_future();
-    state_->threads.post(a->thread, [&acceptor = *a, done = std::move(done)]() mutable {
+    std::future<void> ran = done.get_future();
+    state_->threads.post(thread, [&task, done = std::move(done)]() mutable {
+      task();
+      done.set_value();
+    });
+    ran.wait();  // also ends when a stopped thread destroys the task unrun
+  };
+  for (auto& a : state_->acceptors)
+    run(a->thread, [&acceptor = *a] {
       acceptor.closed = true;
       acceptor.socket.reset();
       acceptor.timer.reset();
-      done.set_value();
     });
-    closed.wait();  // also ends when a stopped thread destroys the task unrun
-  }
+  // What they had handed to other threads has come there by then.
+  for (size_t i = 0; i < state_->threads.size(); ++i) run(i, [] {});
 }
 
-void Listener::connection_closed() {
+void Listener::connection_closed(size_t thread) {
+  state_->by_thread[thread].fetch_sub(1, std::memory_order_relaxed);
   state_->connections.fetch_sub(1);
   for (auto& a : state_->acceptors) {
     if (!a->at_limit.load()) continue;
@@ -163,6 +176,17 @@ void Listener::pause(Acceptor& a, std::chrono::milliseconds duration) {
   a.timer->async_wait([self = a.state->self->shared_from_this(), &a](boost::system::error_code ec) {
     if (!ec) wait(a);
   });
+}
+
+size_t Listener::choose_thread(State& state) {
+  const auto count = [&state](size_t i) {
+    return state.by_thread[i].load(std::memory_order_relaxed);
+  };
+  if (count(0) < state.config.one_thread_up_to) return 0;
+  size_t best = 0;
+  for (size_t i = 1; i < state.by_thread.size(); ++i)
+    if (count(i) < count(best)) best = i;
+  return best;
 }
 
 void Listener::accept_ready(Acceptor& a) {
@@ -208,8 +232,11 @@ void Listener::accept_ready(Acceptor& a) {
       continue;  // the connection was gone already (ECONNABORTED and network errors, accept(2))
     }
     if (state.config.accepts_per_second > 0) state.rates[a.thread].tokens -= 1;
-    Accepted accepted{a.thread, tcp::socket(a.state->threads.context(a.thread)), {}, {}};
+    const size_t thread = choose_thread(state);
+    state.by_thread[thread].fetch_add(1, std::memory_order_relaxed);
+    Accepted accepted{thread, tcp::socket(state.threads.context(thread)), {}, {}};
     accepted.slot.listener_ = state.self->shared_from_this();
+    accepted.slot.thread_ = thread;
     std::memcpy(accepted.peer.data(), &address, length);
     const int on = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -220,7 +247,14 @@ void Listener::accept_ready(Acceptor& a) {
       continue;
     }
     accepted.socket.non_blocking(true, ec);
-    state.on_accept(std::move(accepted));
+    if (thread == a.thread) {
+      state.on_accept(std::move(accepted));
+      continue;
+    }
+    // A thread that has stopped destroys it unrun, and so closes the socket.
+    state.threads.post(thread, [&state, owned = std::make_unique<Accepted>(std::move(accepted))] {
+      state.on_accept(std::move(*owned));
+    });
   }
   wait(a);
 }

@@ -1,8 +1,9 @@
-// A listening TCP port: for each of its addresses one acceptor per I/O thread (SO_REUSEPORT), so
-// that the kernel spreads connections and no thread hands sockets to another. At the connection
-// limit, above the accept rate, or without file descriptors it stops accepting and leaves callers
-// in the kernel's backlog; nothing spins. Owned by a service's app; open and close from one thread,
-// the accept handler runs on the connection's I/O thread.
+// A listening TCP port: for each of its addresses one acceptor per I/O thread (SO_REUSEPORT), which
+// gives what it accepts to the first thread while that has few connections, so that they wake one
+// thread, and to the one with the fewest above that. At the connection limit, above the accept
+// rate, or without file descriptors it stops accepting and leaves callers in the kernel's backlog;
+// nothing spins. Owned by a service's app; open and close from one thread, the accept handler runs
+// on the connection's I/O thread.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
@@ -22,6 +23,7 @@ struct ListenerConfig {
   std::string address;              // parse_endpoints' form
   size_t max_connections = 50'000;  // open at once, all threads
   double accepts_per_second = 0;    // all threads; 0: no bound
+  size_t one_thread_up_to = 0;      // connections that all live on the first thread
   int backlog = 4'096;              // the kernel caps it at net.core.somaxconn
 };
 
@@ -40,6 +42,7 @@ class ConnectionSlot {
  private:
   friend class Listener;
   std::shared_ptr<Listener> listener_;
+  size_t thread_ = 0;
 };
 
 /// `socket` is non-blocking, with TCP_NODELAY set.
@@ -73,7 +76,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
 
   Listener();
   Status open_acceptors(BoundPort::Socket& first);
-  void connection_closed();
+  void connection_closed(size_t thread);
+  static size_t choose_thread(State& state);
   static void wait(Acceptor& a);
   static void accept_ready(Acceptor& a);
   static void pause(Acceptor& a, std::chrono::milliseconds duration);

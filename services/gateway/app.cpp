@@ -16,6 +16,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// Connections that share one thread. Each has one request under way, so that thread is not the
+// limit yet, and what would wake two, here and in the services behind, wakes one.
+constexpr size_t kOneThreadUpTo = 16;
+
 constexpr char kAuth[] = "raymesh.auth.v1.Auth";
 constexpr char kStorage[] = "raymesh.storage.v1.Storage";
 constexpr char kCache[] = "raymesh.cache.v1.Cache";
@@ -77,7 +81,8 @@ class GatewayApp final : public App {
         net::Listener::open(core_->threads,
                             {.address = config_.listen,
                              .max_connections = static_cast<size_t>(config_.max_connections),
-                             .accepts_per_second = config_.accepts_per_second},
+                             .accepts_per_second = config_.accepts_per_second,
+                             .one_thread_up_to = kOneThreadUpTo},
                             [core = core_.get()](net::Accepted accepted) {
                               Worker& worker = *core->workers[accepted.thread];
                               std::make_shared<HttpSession>(worker, std::move(accepted))->start();

@@ -5,8 +5,11 @@
 #include <sys/resource.h>
 #include <thread>
 
+#include <algorithm>
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <optional>
 
@@ -160,6 +163,56 @@ TEST(ListenerTest, AcceptsAgainWhenDescriptorsAreBack) {
   EXPECT_LT(cpu(after) - cpu(before), 50'000);
   EXPECT_TRUE(taken.wait_for(1));
   (*listener)->close();
+  threads.stop();
+}
+
+TEST(ListenerTest, FewConnectionsShareTheFirstThreadAndMoreAreSpreadEvenly) {
+  IoThreads threads(3, "test");
+  Taken taken;
+  std::atomic<bool> at_home = true;
+  auto keep = taken.handler();
+  auto listener =
+      Listener::open(threads, {.address = "127.0.0.1:0", .one_thread_up_to = 4}, [&](Accepted a) {
+        if (threads.here() != a.thread) at_home = false;
+        keep(std::move(a));
+      });
+  Client client;
+  std::vector<tcp::socket> sockets;
+  const auto connect = [&](size_t n) {
+    const size_t before = taken.size();
+    for (size_t i = 0; i < n; ++i) {
+      sockets.push_back(client.connect((*listener)->port()));
+      ASSERT_TRUE(taken.wait_for(before + i + 1));
+    }
+  };
+  const auto on_thread = [&](size_t thread) {
+    std::lock_guard lock(taken.mutex);
+    return std::count_if(taken.all.begin(), taken.all.end(),
+                         [&](const Accepted& a) { return a.thread == thread; });
+  };
+  connect(4);
+  EXPECT_EQ(on_thread(0), 4);
+  connect(11);
+  for (size_t thread = 0; thread < 3; ++thread) EXPECT_EQ(on_thread(thread), 5);
+  // Those that end make room on their thread.
+  {
+    std::lock_guard lock(taken.mutex);
+    std::erase_if(taken.all, [](const Accepted& a) { return a.thread == 2; });
+  }
+  connect(5);
+  for (size_t thread = 0; thread < 3; ++thread) EXPECT_EQ(on_thread(thread), 5);
+  EXPECT_TRUE(at_home);
+  // What was handed over is there when close() returns, or its socket is closed.
+  std::vector<tcp::socket> late;
+  for (int i = 0; i < 30; ++i) late.push_back(client.connect((*listener)->port()));
+  (*listener)->close();
+  const size_t then = taken.size();
+  for (size_t i = 0; i < threads.size(); ++i) {
+    std::promise<void> done;
+    threads.post(i, [&] { done.set_value(); });
+    done.get_future().wait();
+  }
+  EXPECT_EQ(taken.size(), then);
   threads.stop();
 }
 
