@@ -28,14 +28,29 @@ void fill_random(std::array<uint8_t, N>& out) {
   } while (std::all_of(out.begin(), out.end(), [](uint8_t b) { return b == 0; }));
 }
 
+// By character; negative: no digit. W3C's traceparent knows no capitals.
+constexpr std::array<int8_t, 256> kLowerHexDigits = [] {
+  std::array<int8_t, 256> table{};
+  table.fill(-1);
+  for (int i = 0; i < 16; ++i)
+    table[static_cast<size_t>("0123456789abcdef"[i])] = static_cast<int8_t>(i);
+  return table;
+}();
+
 template <size_t N>
 bool decode_lower_hex(std::string_view text, std::array<uint8_t, N>& out) {
-  if (std::any_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'F'; }))
-    return false;
-  auto bytes = hex_decode(text);
-  if (!bytes || bytes->size() != N) return false;
-  std::copy(bytes->begin(), bytes->end(), out.begin());
-  return true;
+  if (text.size() != 2 * N) return false;
+  const auto digit = [&](size_t i) -> int {
+    return kLowerHexDigits[static_cast<unsigned char>(text[i])];
+  };
+  int all = 0;
+  for (size_t i = 0; i < N; ++i) {
+    const int high = digit(2 * i);
+    const int low = digit(2 * i + 1);
+    all |= high | low;
+    out[i] = static_cast<uint8_t>(high << 4 | low);
+  }
+  return all >= 0;
 }
 
 template <size_t N>
@@ -81,22 +96,22 @@ TraceContext TraceContext::child() const {
 
 // Made for every request and every call: one allocation.
 std::string TraceContext::to_string() const {
-  std::string out;
-  out.reserve(55);
-  auto append = [&out](auto bytes) {
-    static constexpr char kHex[] = "0123456789abcdef";
+  char text[55];
+  char* at = text;
+  const auto append = [&at](auto bytes) {
     for (const uint8_t b : bytes) {
-      out += kHex[b >> 4];
-      out += kHex[b & 15];
+      *at++ = "0123456789abcdef"[b >> 4];
+      *at++ = "0123456789abcdef"[b & 15];
     }
   };
-  out += "00-";
+  append(std::array<uint8_t, 1>{0});
+  *at++ = '-';
   append(trace_id);
-  out += '-';
+  *at++ = '-';
   append(span_id);
-  out += '-';
+  *at++ = '-';
   append(std::array{flags});
-  return out;
+  return {text, sizeof text};
 }
 
 std::string TraceContext::trace_id_hex() const {

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 namespace raymesh::net {
 
@@ -63,6 +64,21 @@ class HeadParser final : public http::basic_parser<true> {
   bool too_many_fields_ = false;
 };
 
+// RFC 9110 section 5.6.1: the elements of a comma-separated list.
+template <class F>
+void for_each_element(std::string_view list, F f) {
+  for (size_t start = 0; start <= list.size();) {
+    const size_t end = std::min(list.find(',', start), list.size());
+    std::string_view element = list.substr(start, end - start);
+    while (!element.empty() && (element.front() == ' ' || element.front() == '\t'))
+      element.remove_prefix(1);
+    while (!element.empty() && (element.back() == ' ' || element.back() == '\t'))
+      element.remove_suffix(1);
+    f(element);
+    start = end + 1;
+  }
+}
+
 }  // namespace
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
@@ -83,21 +99,12 @@ size_t RequestHead::count(std::string_view name) const {
 }
 
 bool RequestHead::has_token(std::string_view name, std::string_view token) const {
-  for (const auto& [n, value] : fields) {
-    if (!equals_ignoring_case(n, name)) continue;
-    size_t start = 0;
-    while (start <= value.size()) {
-      size_t end = std::min(value.find(',', start), value.size());
-      std::string_view element = value.substr(start, end - start);
-      while (!element.empty() && (element.front() == ' ' || element.front() == '\t'))
-        element.remove_prefix(1);
-      while (!element.empty() && (element.back() == ' ' || element.back() == '\t'))
-        element.remove_suffix(1);
-      if (equals_ignoring_case(element, token)) return true;
-      start = end + 1;
-    }
-  }
-  return false;
+  bool found = false;
+  for (const auto& [n, value] : fields)
+    if (equals_ignoring_case(n, name))
+      for_each_element(
+          value, [&](std::string_view element) { found |= equals_ignoring_case(element, token); });
+  return found;
 }
 
 HeadState RequestParser::malformed(std::string_view reason) {
@@ -146,33 +153,53 @@ HeadState RequestParser::parse(std::string_view buffer, RequestHead& head) {
   return frame(head);
 }
 
+// In one pass over the fields: most requests have few, and few of those matter here.
 HeadState RequestParser::frame(RequestHead& head) {
-  const size_t hosts = head.count("Host");
+  size_t hosts = 0;
+  size_t lengths = 0;
+  size_t encodings = 0;
+  std::string_view length;
+  std::string_view encoding;
+  std::optional<std::string_view> expect;
+  bool close = false;
+  bool keep_alive = false;
+  head.upgrade = false;
+  for (const auto& [name, value] : head.fields) {
+    if (equals_ignoring_case(name, "Host")) {
+      ++hosts;
+    } else if (equals_ignoring_case(name, "Content-Length")) {
+      length = value;
+      ++lengths;
+    } else if (equals_ignoring_case(name, "Transfer-Encoding")) {
+      encoding = value;
+      ++encodings;
+    } else if (equals_ignoring_case(name, "Connection")) {
+      for_each_element(value, [&](std::string_view token) {
+        close |= equals_ignoring_case(token, "close");
+        keep_alive |= equals_ignoring_case(token, "keep-alive");
+        head.upgrade |= equals_ignoring_case(token, "upgrade");
+      });
+    } else if (!expect && equals_ignoring_case(name, "Expect")) {
+      expect = value;
+    }
+  }
   if (hosts > 1 || (hosts == 0 && head.http_1_1))
     return malformed("exactly one Host field is needed");
-
-  const size_t lengths = head.count("Content-Length");
-  const size_t encodings = head.count("Transfer-Encoding");
   if (lengths > 1) return malformed("several Content-Length fields");
   if (lengths != 0 && encodings != 0)
     return malformed("Content-Length and Transfer-Encoding in one request");
   head.content_length = 0;
   if (lengths == 1) {
-    const std::string_view text = head.field("Content-Length");
-    auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), head.content_length);
-    if (ec != std::errc() || end != text.data() + text.size())
-      return malformed("Content-Length is not a number");
+    const char* last = length.data() + length.size();
+    auto [end, ec] = std::from_chars(length.data(), last, head.content_length);
+    if (ec != std::errc() || end != last) return malformed("Content-Length is not a number");
   }
   head.chunked = encodings != 0;
-  if (head.chunked && (encodings > 1 || !head.http_1_1 ||
-                       !equals_ignoring_case(head.field("Transfer-Encoding"), "chunked")))
+  if (head.chunked &&
+      (encodings > 1 || !head.http_1_1 || !equals_ignoring_case(encoding, "chunked")))
     return malformed("the only Transfer-Encoding is chunked, in HTTP/1.1");
-
-  const bool close = head.has_token("Connection", "close");
-  head.keep_alive = !close && (head.http_1_1 || head.has_token("Connection", "keep-alive"));
-  head.upgrade = head.has_token("Connection", "upgrade");
-  head.expect_continue =
-      head.http_1_1 && equals_ignoring_case(head.field("Expect"), "100-continue");
+  head.keep_alive = !close && (head.http_1_1 || keep_alive);
+  head.expect_continue = head.http_1_1 && expect && equals_ignoring_case(*expect, "100-continue");
   return HeadState::kComplete;
 }
 

@@ -1,5 +1,6 @@
 #include "libs/rpc/frames.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "libs/rpc/error_wire.hpp"
@@ -17,29 +18,52 @@ size_t varint_size(uint64_t value) {
   return n;
 }
 
-void append_bytes_field(std::string& out, uint32_t number, std::string_view bytes) {
-  append_varint(out, (number << 3) | 2);
-  append_varint(out, bytes.size());
-  out.append(bytes);
-}
-
-void append_varint_field(std::string& out, uint32_t number, uint64_t value) {
-  append_varint(out, number << 3);
-  append_varint(out, value);
-}
-
 size_t bytes_field_size(size_t size) {
   return 1 + varint_size(size) + size;
 }
 
-// The start of a frame up to its body, which the caller appends.
-void append_envelope(std::string& out, uint64_t id, uint32_t field, size_t body_size) {
+// Writes where room was made before: a frame is one growth of its batch.
+class Writer {
+ public:
+  Writer(std::string& out, size_t size) {
+    const size_t before = out.size();
+    out.resize(before + size);
+    at_ = out.data() + before;
+  }
+
+  void varint(uint64_t value) {
+    while (value >= 0x80) {
+      *at_++ = static_cast<char>(value | 0x80);
+      value >>= 7;
+    }
+    *at_++ = static_cast<char>(value);
+  }
+  void text(std::string_view bytes) { at_ = std::copy(bytes.begin(), bytes.end(), at_); }
+  void bytes_head(uint32_t number, size_t size) {
+    varint((number << 3) | 2);
+    varint(size);
+  }
+  void bytes_field(uint32_t number, std::string_view bytes) {
+    bytes_head(number, bytes.size());
+    text(bytes);
+  }
+  void varint_field(uint32_t number, uint64_t value) {
+    varint(number << 3);
+    varint(value);
+  }
+
+ private:
+  char* at_;
+};
+
+// A writer for a frame that has written everything before its body.
+Writer begin_frame(std::string& out, uint64_t id, uint32_t field, size_t body_size) {
   const size_t frame_size = 1 + varint_size(id) + bytes_field_size(body_size);
-  append_varint(out, (1u << 3) | 2);  // Batch.frames
-  append_varint(out, frame_size);
-  append_varint_field(out, 1, id);
-  append_varint(out, (field << 3) | 2);
-  append_varint(out, body_size);
+  Writer writer(out, bytes_field_size(frame_size));
+  writer.bytes_head(1, frame_size);  // Batch.frames
+  writer.varint_field(1, id);
+  writer.bytes_head(field, body_size);
+  return writer;
 }
 
 }  // namespace
@@ -56,19 +80,17 @@ void append_varint(std::string& out, uint64_t value) {
 }
 
 void append_frame(std::string& out, uint64_t id, uint32_t field, std::string_view body) {
-  append_envelope(out, id, field, body.size());
-  out.append(body);
+  begin_frame(out, id, field, body.size()).text(body);
 }
 
 void append_chunk(std::string& out, uint64_t id, std::string_view payload, bool more) {
-  append_envelope(out, id, kChunk, bytes_field_size(payload.size()) + (more ? 2 : 0));
-  append_bytes_field(out, 1, payload);
-  if (more) append_varint_field(out, 2, 1);
+  Writer writer = begin_frame(out, id, kChunk, bytes_field_size(payload.size()) + (more ? 2 : 0));
+  writer.bytes_field(1, payload);
+  if (more) writer.varint_field(2, 1);
 }
 
 void append_credit(std::string& out, uint64_t id, uint32_t bytes) {
-  append_envelope(out, id, kCredit, 1 + varint_size(bytes));
-  append_varint_field(out, 1, bytes);
+  begin_frame(out, id, kCredit, 1 + varint_size(bytes)).varint_field(1, bytes);
 }
 
 void append_error(std::string& out, uint64_t id, const Error& error) {
@@ -162,6 +184,19 @@ Error parse_error(std::string_view body) {
   return error_from_proto(proto);
 }
 
+void append_context(std::string& out, const ContextBody& c) {
+  const std::string_view texts[] = {c.project,     c.user,       c.session,
+                                    c.traceparent, c.request_id, c.client_address};
+  size_t size = 0;
+  for (std::string_view text : texts) size += text.empty() ? 0 : bytes_field_size(text.size());
+  Writer writer(out, size);
+  uint32_t number = 0;
+  for (std::string_view text : texts) {
+    ++number;
+    if (!text.empty()) writer.bytes_field(number, text);
+  }
+}
+
 bool parse_context(std::string_view body, ContextBody& out) {
   out = {};
   Reader reader(body);
@@ -223,17 +258,17 @@ bool parse_call(std::string_view body, CallBody& out) {
 }
 
 void append_call(std::string& out, uint64_t id, const CallParts& call) {
-  append_envelope(out, id, kCall,
-                  bytes_field_size(call.method.size()) + 1 + varint_size(call.timeout_ms) +
-                      bytes_field_size(call.context.size()) +
-                      bytes_field_size(call.payload.size()) + (call.more ? 2 : 0) + 1 +
-                      varint_size(call.credit));
-  append_bytes_field(out, 1, call.method);
-  append_varint_field(out, 2, call.timeout_ms);
-  append_bytes_field(out, 3, call.context);
-  append_bytes_field(out, 4, call.payload);
-  if (call.more) append_varint_field(out, 5, 1);
-  append_varint_field(out, 6, call.credit);
+  Writer writer = begin_frame(
+      out, id, kCall,
+      bytes_field_size(call.method.size()) + 1 + varint_size(call.timeout_ms) +
+          bytes_field_size(call.context.size()) + bytes_field_size(call.payload.size()) +
+          (call.more ? 2 : 0) + 1 + varint_size(call.credit));
+  writer.bytes_field(1, call.method);
+  writer.varint_field(2, call.timeout_ms);
+  writer.bytes_field(3, call.context);
+  writer.bytes_field(4, call.payload);
+  if (call.more) writer.varint_field(5, 1);
+  writer.varint_field(6, call.credit);
 }
 
 }  // namespace raymesh::rpc::frames

@@ -89,6 +89,8 @@ struct ContextBody {
   std::string_view client_address;
 };
 bool parse_context(std::string_view body, ContextBody& out);
+/// A serialized CallContext.
+void append_context(std::string& out, const ContextBody& context);
 
 struct CallBody {
   std::string_view method;

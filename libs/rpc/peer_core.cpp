@@ -125,7 +125,10 @@ uint64_t PeerCore::call(std::string_view method, const common::v1::CallContext& 
   slot.affinity = options.affinity;
   slot.deadline = now + options.timeout;
   slot.method.assign(method);
-  context.SerializeToString(&slot.context);
+  slot.context.clear();
+  frames::append_context(
+      slot.context, {context.project(), context.user(), context.session(), context.traceparent(),
+                     context.request_id(), context.client_address()});
   slot.project.assign(context.project());
   slot.payload = std::move(payload);
   slot.done = std::move(done);

@@ -1,7 +1,6 @@
 #include "services/realtime/position.hpp"
 
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 
 #include "libs/crypto/random.hpp"
@@ -9,8 +8,8 @@
 namespace raymesh::realtime {
 
 std::string epoch_text(uint64_t epoch) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(epoch));
+  std::string text(16, '0');
+  for (size_t i = text.size(); epoch != 0; epoch >>= 4) text[--i] = "0123456789abcdef"[epoch & 15];
   return text;
 }
 

@@ -61,6 +61,26 @@ TEST(FramesTest, ProtobufReadsWhatWeWrite) {
   EXPECT_TRUE(replies.frames(3).has_drain());
 }
 
+TEST(FramesTest, AContextIsWhatProtobufMakesOfIt) {
+  common::v1::CallContext context;
+  std::string out = "before";
+  frames::append_context(out, {});
+  EXPECT_EQ(out, "before");
+  context.set_project("p1");
+  context.set_session(std::string(300, 's'));
+  context.set_client_address("::1");
+  frames::append_context(out, {context.project(), {}, context.session(), {}, {}, "::1"});
+  EXPECT_EQ(out, "before" + context.SerializeAsString());
+  context.set_user("u");
+  context.set_traceparent("00-1");
+  context.set_request_id("r");
+  out.clear();
+  frames::append_context(
+      out, {context.project(), context.user(), context.session(), context.traceparent(),
+            context.request_id(), context.client_address()});
+  EXPECT_EQ(out, context.SerializeAsString());
+}
+
 TEST(FramesTest, WeReadWhatProtobufWrites) {
   ClientBatch batch;
   auto* frame = batch.add_frames();
