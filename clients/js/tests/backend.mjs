@@ -1,11 +1,15 @@
 // What the tests connect to: the protocol's second implementation (tests/interop/raystream) as a gateway, over WebSockets or TCP,
 // with sessions and channels that outlive its connections.
+import { webcrypto } from 'node:crypto';
 import { Channels } from '../../../tests/interop/raystream/channels.mjs';
 import { ed25519Public } from '../../../tests/interop/raystream/crypto.mjs';
 import { decode, encode } from '../../../tests/interop/raystream/messages.mjs';
 import { CallFailed } from '../../../tests/interop/raystream/server.mjs';
 import { serveTcp } from '../../../tests/interop/raystream/tcp.mjs';
 import { serveWs, WebSocket } from '../../../tests/interop/raystream/ws.mjs';
+
+// Browsers have it, and Node from 19 on: platform_web, which the tests import after this file, is tested with Node 18, too.
+globalThis.crypto ??= webcrypto;
 
 export { CallFailed, WebSocket };
 
