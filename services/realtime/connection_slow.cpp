@@ -76,8 +76,8 @@ void Connection::catch_up() {
       out.set_channel(gap->channel->name());
       out.set_epoch(epoch_text(gap->last.epoch));
       out.set_offset(gap->last.offset);
-      out.set_lost(gap->lost);
-      out.set_reason("slow");
+      if (gap->lost) out.set_lost(*gap->lost);
+      out.set_reason(gap->never_came ? "broker" : "slow");
       send_event(event);
       continue;
     }
@@ -98,12 +98,15 @@ void Connection::on_lost(uint32_t subscription, const Lost& lost) {
     return close(close::kMessagesLost, "reconnect_after_ms=" + std::to_string(wait.count()));
   }
   subscriptions_[subscription].at = lost.at;
+  if (lossy_ && lossy_->lose(*lost.channel, lost.at, lost.messages)) return;
+  // What was kept of each key is older than the gap, so it must not come behind it.
+  const bool forgot = lossy_ && lossy_->forget(*lost.channel);
   v1::Event event;
   v1::Gap& gap = *event.mutable_gap();
   gap.set_channel(lost.channel->name());
   gap.set_epoch(epoch_text(lost.at.epoch));
   gap.set_offset(lost.at.offset);
-  if (lost.messages) gap.set_lost(*lost.messages);
+  if (lost.messages && !forgot) gap.set_lost(*lost.messages);
   gap.set_reason("broker");
   send_event(event);
 }

@@ -9,10 +9,25 @@ void LossyQueue::drop(const Channel& channel, Position at) {
   for (Gap& gap : gaps_)
     if (gap.channel == &channel) {
       gap.last = at;
-      ++gap.lost;
+      if (gap.lost) ++*gap.lost;
       return;
     }
   gaps_.push_back({&channel, at, 1});
+}
+
+bool LossyQueue::lose(const Channel& channel, Position at, std::optional<uint64_t> messages) {
+  for (Gap& gap : gaps_)
+    if (gap.channel == &channel) {
+      gap.last = at;
+      gap.never_came = true;
+      if (gap.lost && messages) {
+        *gap.lost += *messages;
+      } else {
+        gap.lost.reset();
+      }
+      return true;
+    }
+  return false;
 }
 
 bool LossyQueue::is_dropping(const Channel& channel) const {
@@ -45,13 +60,15 @@ void LossyQueue::keep_latest(const Channel& channel, const std::string& key, Spa
   }
 }
 
-void LossyQueue::forget(const Channel& channel) {
-  std::erase_if(gaps_, [&channel](const Gap& gap) { return gap.channel == &channel; });
+bool LossyQueue::forget(const Channel& channel) {
+  bool any = std::erase_if(gaps_, [&](const Gap& gap) { return gap.channel == &channel; }) > 0;
   for (Frame& frame : frames_) {
     if (frame.channel != &channel || frame.bytes.empty()) continue;
     latest_.erase(name(channel, frame.key));
     clear(frame);
+    any = true;
   }
+  return any;
 }
 
 std::optional<LossyQueue::Gap> LossyQueue::take_gap() {

@@ -21,15 +21,20 @@ class LossyQueue {
  public:
   struct Gap {
     const Channel* channel = nullptr;
-    Position last;      // of the last message that was dropped
-    uint64_t lost = 0;  // how many
+    Position last;                    // of the last message that was dropped
+    std::optional<uint64_t> lost{0};  // how many; none: nobody knows
+    bool never_came = false;          // some of them to this node already
   };
 
   void drop(const Channel& channel, Position at);
   bool is_dropping(const Channel& channel) const;
+  /// Messages up to `at`, behind those that were dropped, never came to this node. True when the
+  /// gap that waits tells of them, too: told before it, their gap would be in the wrong place.
+  bool lose(const Channel& channel, Position at, std::optional<uint64_t> messages);
   /// Replaces the frame of the same channel and key, which then comes last.
   void keep_latest(const Channel& channel, const std::string& key, Span frame);
-  void forget(const Channel& channel);
+  /// True when there was something.
+  bool forget(const Channel& channel);
 
   std::optional<Gap> take_gap();
   /// The oldest frame; empty when there is none.

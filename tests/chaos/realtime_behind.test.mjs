@@ -37,12 +37,12 @@ test('a node that is behind does not tell a client that it is ahead of the chann
   await here.until((e) => e.type === 'subscribed');
   await there.until((e) => e.type === 'subscribed');
   const moving = await open(1, token);
-  cluster.links[1].stall('both');
+  await cluster.links[1].stall('both');
   here.say([{ type: 'publish', id: 2, channel: 'h:behind', payload: 1 }, { type: 'publish', id: 3, channel: 'h:behind', payload: 2 }]);
   const { epoch, offset } = await here.until((e) => e.id === 3);
   moving.say({ type: 'subscribe', id: 1, channel: 'h:behind', position: { epoch, offset } });
   await pause(1000);
-  cluster.links[1].heal();
+  await cluster.links[1].heal();
   const answer = await moving.until((e) => e.id === 1);
   await pause(200);
   for (const s of [there, here, moving]) s.terminate();

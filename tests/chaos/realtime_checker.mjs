@@ -34,6 +34,7 @@ const kDefaults = {
 const samePosition = (a, b) => a.epoch === b.epoch && a.offset === b.offset;
 /** A connection is in a channel once, however often it has subscribed. */
 const once = (members) => [...new Map(members.map((m) => [m.session, m])).values()];
+const by = (list, key) => list.reduce((map, x) => (map.has(key(x)) ? map.get(key(x)).push(x) : map.set(key(x), [x]), map), new Map());
 const show = (p) => (p ? `${p.epoch}:${p.offset}` : 'nowhere');
 
 /** Gives {violations: [{kind, channel?, client?, at?, detail}], stats}. */
@@ -315,8 +316,14 @@ class Check {
         (this.members.get(sub.channel) ?? this.members.set(sub.channel, []).get(sub.channel)).push(m);
       }
     for (const all of this.members.values())
-      for (const heir of all) if (heir.sub.member) heir.before = all.filter((m) => m.session.client === heir.session.client && m.session !== heir.session && m.surelyTo < heir.surelyFrom).at(-1);
-    for (const all of this.members.values()) for (const { id, before } of all) if (before) before.id ??= id;
+      for (const mine of by(all, (m) => m.session.client).values())
+        for (const heir of mine) if (heir.sub.member) heir.before = mine.filter((m) => m.session !== heir.session && m.surelyTo < heir.surelyFrom).at(-1);
+    for (const all of this.members.values())
+      for (const { id, before } of all)
+        if (before) {
+          before.id ??= id;
+          before.inherited = before.id === id;
+        }
     // What was asked for but failed, or was never answered, may have made it a member for a while all the same.
     for (const s of this.history.sessions)
       for (const { channel, at, failed, code } of this.#unfulfilled(s)) {
@@ -324,6 +331,7 @@ class Check {
         if (failed !== undefined) maybeTo = Math.min(maybeTo, code === 'outcome_unknown' ? this.#gone(s, failed, this.options.presenceBoundMs) : failed + this.options.presenceLagMs);
         (this.members.get(channel) ?? this.members.set(channel, []).get(channel)).push({ session: s, id: s.connection, channel, maybeFrom: at, surelyFrom: Infinity, surelyTo: -Infinity, maybeTo });
       }
+    for (const all of this.members.values()) for (const mine of by(all, (m) => m.session).values()) for (const m of mine) m.others = mine;
   }
 
   /** Subscriptions that did not come about: [{channel, at, failed?, code?}]. */
@@ -409,6 +417,7 @@ class Check {
         if (!sub.presence) continue;
         const all = this.members.get(sub.channel) ?? [];
         const gaps = sub.gaps.filter((g) => g.reason === 'presence').map((g) => g.at);
+        const ids = all.ids ??= by(all, (m) => m.id);
         const state = new Map();
         let g = 0;
         for (const e of sub.presenceEvents) {
@@ -421,7 +430,7 @@ class Check {
           e.type === 'join' ? this.stats.joins++ : this.stats.leaves++;
           if (state.get(id) === e.type) this.#found(`${e.type}-twice`, where, `${id} (${identity})`);
           state.set(id, e.type);
-          const called = all.filter((m) => m.id === id);
+          const called = ids.get(id) ?? [];
           const session = called.length > 0;
           const mine = session ? called : all.filter((m) => !m.id && m.session.identity === identity);
           if (e.type === 'join') {
@@ -442,27 +451,25 @@ class Check {
         if ((this.#touches(d, s.node) || this.#touches(d, m.session.node)) && at <= d.to + this.options.presenceBoundMs && latest >= d.from) latest = Math.max(latest, d.to + this.options.presenceBoundMs + this.options.presenceLagMs);
       return latest;
     };
+    const byId = by(sub.presenceEvents.filter((e) => e.at >= begin), (e) => e.member.id);
     for (const m of all) {
       const id = m.id;
-      if (!id || m.session === s) continue;
-      const events = sub.presenceEvents.filter((e) => e.at >= begin && e.member.id === id);
+      if (!id || m.session === s || m.maybeFrom > end || m.maybeTo < begin) continue;
+      const events = byId.get(id) ?? [];
       const told = (type, until) => events.some((e) => e.type === type && e.at <= until);
       const where = { channel: sub.channel, client: s.client };
-      // Attempts to subscribe that failed may have made it a member before, which then stayed, or stays now.
-      const attempts = all.filter((other) => other !== m && other.session === m.session && !(other.sub && m.sub));
       const joined = deadline(m, m.surelyFrom);
-      if (m.maybeFrom > begin && m.surelyTo >= joined && joined < end && !told('join', joined) && !m.sub.member && !attempts.some((other) => other.maybeTo >= m.maybeFrom))
+      // An attempt to subscribe that failed may have made it a member before; that was told, and it stayed.
+      const before = m.others.some((other) => !other.sub && other.maybeFrom < m.maybeFrom && other.maybeTo >= m.maybeFrom);
+      if (m.maybeFrom > begin && m.surelyTo >= joined && joined < end && !told('join', joined) && !m.sub.member && !before)
         this.#found('missing-join', { ...where, at: m.surelyFrom }, `${id} (${m.session.identity}) has joined at ${Math.round(m.surelyFrom)}; not told by ${Math.round(joined)}`);
       const left = deadline(m, m.maybeTo);
+      // Who has subscribed again is there; that it was away in between shows in the turns of join and leave, if at all.
+      const back = m.others.some((other) => other.maybeFrom > m.maybeFrom && other.maybeFrom <= left);
       const believed = told('join', m.sub ? Infinity : m.maybeTo) || (m.surelyFrom < begin && m.surelyTo > begin);
-      if (believed && left < end && !told('leave', left) && !this.#heirs(m, all).length && !attempts.some((other) => other.maybeTo > m.maybeTo))
+      if (believed && left < end && !told('leave', left) && !m.inherited && !back)
         this.#found('missing-leave', { ...where, at: m.surelyTo }, `${id} (${m.session.identity}) has left by ${Math.round(m.maybeTo)}; not told by ${Math.round(left)}`);
     }
-  }
-
-  /** Later memberships that went on as this one (`member`): of these changes nobody is told. */
-  #heirs(m, all) {
-    return all.filter((heir) => heir.sub?.member === m.id && heir.session !== m.session && heir.maybeFrom > m.surelyTo);
   }
 
   /** Between the end of a member's connection and the answer to the one that goes on as it, nobody is told of it. */

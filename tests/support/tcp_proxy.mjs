@@ -1,18 +1,79 @@
-// A TCP link that can fail: between a process and its store, on loopback. `up` is from the one that connects to the target, `down` the way
+// A TCP link that can fail: between a process and its store, on loopback; on a thread of its own, so that a test that computes does not hold it up. `up` is from the one that connects to the target, `down` the way
 // back. A stalled direction holds its bytes as a network does that drops packets: they arrive when it heals, unless somebody gives up.
 import { connect, createServer } from 'node:net';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
 const kWays = { up: ['up'], down: ['down'], both: ['up', 'down'] };
 
+/** Each call is answered when it has taken effect. */
 export class TcpProxy {
+  #calls = new Map();
+  #last = 0;
+
+  /** `target`: what net.connect takes, for example {port} or {path}. */
+  static async start(target) {
+    const p = new TcpProxy();
+    p.worker = new Worker(new URL(import.meta.url), { workerData: { tcpProxyTo: target } });
+    p.port = await new Promise((resolve, reject) => {
+      p.worker.once('message', resolve);
+      p.worker.once('error', reject);
+    });
+    p.worker.on('message', (number) => {
+      p.#calls.get(number)();
+      p.#calls.delete(number);
+    });
+    return p;
+  }
+
+  #call(name, ...args) {
+    const number = ++this.#last;
+    this.worker.postMessage({ number, name, args });
+    return new Promise((resolve) => this.#calls.set(number, resolve));
+  }
+
+  /** Nothing gets through in this direction ('up', 'down' or 'both'); connections stay, new ones are accepted and are as silent. */
+  stall(direction = 'both') {
+    return this.#call('stall', direction);
+  }
+
+  delay(ms, direction = 'both') {
+    return this.#call('delay', ms, direction);
+  }
+
+  /** Connections are reset, and new ones, too. */
+  cut() {
+    return this.#call('cut');
+  }
+
+  /** Connections are reset once. */
+  reset() {
+    return this.#call('reset');
+  }
+
+  /** The target's side of every connection is gone and the other side hears nothing, ever. New connections work. */
+  halfOpen() {
+    return this.#call('halfOpen');
+  }
+
+  /** Everything works again; what was held arrives now. */
+  heal() {
+    return this.#call('heal');
+  }
+
+  async stop() {
+    await this.worker.terminate();
+  }
+}
+
+/** What runs on the thread. */
+class Proxy {
   #links = new Set();
   #stalled = { up: false, down: false };
   #delayMs = { up: 0, down: 0 };
   #cut = false;
 
-  /** `target`: what net.connect takes, for example {port} or {path}. */
   static async start(target) {
-    const p = new TcpProxy();
+    const p = new Proxy();
     p.target = target;
     p.server = createServer({ noDelay: true }, (near) => p.#accept(near));
     await new Promise((resolve, reject) => p.server.once('error', reject).listen(0, '127.0.0.1', resolve));
@@ -53,22 +114,19 @@ export class TcpProxy {
     else to.write(data);
   }
 
-  /** Nothing gets through in this direction ('up', 'down' or 'both'); connections stay, new ones are accepted and are as silent. */
-  stall(direction = 'both') {
+  stall(direction) {
     for (const way of kWays[direction]) this.#stalled[way] = true;
   }
 
-  delay(ms, direction = 'both') {
+  delay(ms, direction) {
     for (const way of kWays[direction]) this.#delayMs[way] = ms;
   }
 
-  /** Connections are reset, and new ones, too. */
   cut() {
     this.#cut = true;
     this.reset();
   }
 
-  /** Connections are reset once. */
   reset() {
     for (const { near, far } of this.#links) {
       near.resetAndDestroy();
@@ -77,7 +135,6 @@ export class TcpProxy {
     this.#links.clear();
   }
 
-  /** The target's side of every connection is gone and the other side hears nothing, ever. New connections work. */
   halfOpen() {
     for (const link of this.#links) {
       link.dead = true;
@@ -85,7 +142,6 @@ export class TcpProxy {
     }
   }
 
-  /** Everything works again; what was held arrives now. */
   heal() {
     this.#cut = false;
     this.#stalled = { up: false, down: false };
@@ -97,17 +153,13 @@ export class TcpProxy {
         if (from.destroyed) to.destroy();
       }
   }
+}
 
-  get connections() {
-    return this.#links.size;
-  }
-
-  async stop() {
-    for (const { near, far } of this.#links) {
-      near.destroy();
-      far.destroy();
-    }
-    this.#links.clear();
-    await new Promise((resolve) => this.server.close(resolve));
-  }
+if (!isMainThread && workerData?.tcpProxyTo) {
+  const proxy = await Proxy.start(workerData.tcpProxyTo);
+  parentPort.on('message', ({ number, name, args }) => {
+    proxy[name](...args);
+    parentPort.postMessage(number);
+  });
+  parentPort.postMessage(proxy.port);
 }
