@@ -303,7 +303,9 @@ void RedisPrimary::enter_now(const ChannelPtr& channel, const MemberPtr& member,
   if (attempt.known && !topic->members.contains(member->connection))
     return done(Error(errors::kCancelled, "the member has left"));
   const NodeId incarnation = lease_.incarnation();
-  if (incarnation == 0) {
+  const Listener* listener = topic->find(channel.get());
+  const bool behind = listener && listener->holes != listener->told;
+  if (incarnation == 0 || (behind && !attempt.known)) {
     if (parked_.size() >= kMaxParked)
       return done(
           Error(errors::kOverloaded, "too many connections wait for Redis", milliseconds(1000)));
@@ -329,6 +331,17 @@ void RedisPrimary::enter_now(const ChannelPtr& channel, const MemberPtr& member,
                  entered(channel, member, std::move(done), attempt, incarnation, reply);
                  shared_.run_actors();
                });
+}
+
+void RedisPrimary::enter_parked(const std::function<bool(const Parked&)>& which) {
+  std::vector<Parked> entering;
+  std::erase_if(parked_, [&](Parked& parked) {
+    if (!which(parked)) return false;
+    entering.push_back(std::move(parked));
+    return true;
+  });
+  for (Parked& parked : entering)
+    enter_now(parked.channel, parked.member, std::move(parked.done), parked.attempt);
 }
 
 void RedisPrimary::entered(const ChannelPtr& channel, const MemberPtr& member,
@@ -448,8 +461,7 @@ void RedisPrimary::registered() {
   reenter_ = true;
   events_pass_by();
   shared_.on_registered(*this);
-  for (Parked& parked : std::exchange(parked_, {}))
-    enter_now(parked.channel, parked.member, std::move(parked.done), parked.attempt);
+  enter_parked([](const Parked& parked) { return parked.attempt.known; });
   if (!linked_) return;  // link_up asks for it
   refresh_wanted_ = false;
   refresh_all();
@@ -503,6 +515,7 @@ void RedisPrimary::refreshed(const ChannelPtr& channel, uint64_t number, Answer<
     }
     done(std::move(at));
     if (alive.expired() || !c) return;
+    if (ok) enter_parked([&](const Parked& parked) { return parked.channel == c; });
     const auto being = being_refreshed_.find(c.get());
     if (being != being_refreshed_.end() && being->second.number != number) return;
     if (being == being_refreshed_.end()) {
@@ -543,14 +556,7 @@ void RedisPrimary::move_out(const std::function<RedisPrimary&(const std::string&
     forget(topic->key, now);
     now.move_in(topic);
   }
-  std::vector<Parked> gone;
-  std::erase_if(parked_, [&](Parked& parked) {
-    if (find(*parked.channel)) return false;
-    gone.push_back(std::move(parked));
-    return true;
-  });
-  for (Parked& parked : gone)
-    enter_now(parked.channel, parked.member, std::move(parked.done), parked.attempt);
+  enter_parked([this](const Parked& parked) { return !find(*parked.channel); });
   refresh_some();
 }
 

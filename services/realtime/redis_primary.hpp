@@ -131,7 +131,9 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
     bool known = false;  // it was a member before, and may leave before the answer comes
     bool retried = false;
   };
-  struct Parked {  // until there is an incarnation to enter under
+  // Until there is an incarnation to enter under, and the channel stands where Redis does: who is
+  // new gets no position of before a hole.
+  struct Parked {
     ChannelPtr channel;
     MemberPtr member;
     Answer<std::string> done;
@@ -161,6 +163,7 @@ class RedisPrimary final : private redis::Subscriber::Owner, private NodeLease::
   void fail_positions(const std::string& why);
   void enter_now(const ChannelPtr& channel, const MemberPtr& member, Answer<std::string> done,
                  Attempt attempt);
+  void enter_parked(const std::function<bool(const Parked&)>& which);
   void entered(const ChannelPtr& channel, const MemberPtr& member, Answer<std::string> done,
                Attempt attempt, NodeId incarnation, const Result<redis::Reply>& reply);
   void refresh_all();
