@@ -331,8 +331,10 @@ export class Connection {
       first = {};
       onUpload?.(sent, args.length);
       if (sent < args.length && this.transport.pending() + this.unsealed > kHighWater) await new Promise<void>((go) => this.drained.push(go));
-      // Given up: what the server has of it is not a whole call, and never will be.
     } while (sent < args.length && this.pending.has(callId) && !this.isOver);
+    // Given up on the way. There is no message to say so; but JSON that ends too early is refused as a whole, which ends the call. What is
+    // not JSON might be read as a shorter message: that call stays as it is, never whole, until the session ends.
+    if (sent < args.length && !this.isOver && metadata['content-type'] === 'application/json') this.send(FrameType.Call, m.RpcCall.encode({ callId }));
   }
 
   private expectAnswer(onDownload?: Progress['onDownload']): { callId: number; answer: Promise<Answer> } {

@@ -212,6 +212,20 @@ test('timeouts and signals end a call here; its late answer is nobody else\'s', 
   await assert.rejects(session.call('raystream.echo', 1, { signal: AbortSignal.abort(new Error('before')) }), /before/);
 });
 
+test('a large call that is given up on the way is never carried out, and does not stay open', async () => {
+  let written = 0;
+  const backend = await backendOf('tcp', { methods: { write: json(() => ++written) } });
+  const session = sessionOf(backend);
+  await session.connect();
+  const stop = new AbortController();
+  const call = session.call('write', 'x'.repeat(12 * 1048576), { signal: stop.signal, onUpload: () => stop.abort(new Error('enough')) });
+  await assert.rejects(call, /enough/);
+  await eventually(() => backend.calls.some(({ name }) => name === 'write'), 'the call ends on the server');
+  assert.equal(await session.call('raystream.echo', 'next'), 'next');
+  assert.equal(written, 0);
+  assert.equal(backend.last().calls.open.size, 0);
+});
+
 test('without a gateway a call says why when its time is over, and works when there is one', async () => {
   const gone = await startBackend('tcp');
   await gone.stop();
