@@ -97,12 +97,13 @@ void on_me(Exchange& ex, Result<std::string> result) {
 // Always asks auth: a session that has been revoked is gone from the next answer on.
 void me(Exchange& ex) {
   if (auto read = read_members(ex.body(), {}); !read.ok()) return ex.fail(read.error());
-  const std::string_view token = ex.header("X-Access-Token");
+  const std::string_view token = ex.access_token();
   if (token.empty() || token.size() > kMaxToken) return ex.reply(200, R"({"user":null})");
   auth::v1::VerifyTokenRequest request;
   request.set_access_token(token.data(), token.size());
-  auto options = ex.options(rpc::Repeat::kSafe);
-  options.timeout = std::min(options.timeout, std::chrono::milliseconds(4'500));  // the SDK's 5 s
+  const auto options = ex.options(
+      rpc::Repeat::kSafe, std::min(ex.core().config.call_timeout,
+                                   std::chrono::milliseconds(4'500)));  // the SDK waits for 5 s
   ex.call(*ex.core().peers.auth, "VerifyToken", request.SerializeAsString(), options, on_me);
 }
 

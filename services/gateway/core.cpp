@@ -3,7 +3,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "libs/base/cores.hpp"
-#include "services/gateway/exchange.hpp"
+#include "services/gateway/http_exchange.hpp"
 #include "services/gateway/http_session.hpp"
 
 namespace raymesh::gateway {
@@ -29,14 +29,14 @@ Worker::Worker(Core& c, size_t i)
       keys(c, i) {}
 Worker::~Worker() = default;
 
-std::unique_ptr<Exchange> Worker::take_exchange() {
-  if (free_exchanges_.empty()) return std::make_unique<Exchange>();
+std::unique_ptr<HttpExchange> Worker::take_exchange() {
+  if (free_exchanges_.empty()) return std::make_unique<HttpExchange>();
   auto exchange = std::move(free_exchanges_.back());
   free_exchanges_.pop_back();
   return exchange;
 }
 
-void Worker::give_back(std::unique_ptr<Exchange> exchange) {
+void Worker::give_back(std::unique_ptr<HttpExchange> exchange) {
   exchange->reset();
   if (free_exchanges_.size() < kMaxFreeExchanges) free_exchanges_.push_back(std::move(exchange));
 }

@@ -21,15 +21,15 @@
 namespace raymesh::gateway {
 
 class HttpSession;
-class Exchange;
+class HttpExchange;
 struct Core;
 
 struct Worker {
   Worker(Core& c, size_t i);
   ~Worker();
 
-  std::unique_ptr<Exchange> take_exchange();
-  void give_back(std::unique_ptr<Exchange> exchange);
+  std::unique_ptr<HttpExchange> take_exchange();
+  void give_back(std::unique_ptr<HttpExchange> exchange);
 
   // A read takes at most this much; the JSON checks may look a little beyond a body's end.
   static constexpr size_t kScratch = 64 << 10;
@@ -47,7 +47,7 @@ struct Worker {
   std::unordered_set<HttpSession*> sessions;
 
  private:
-  std::vector<std::unique_ptr<Exchange>> free_exchanges_;
+  std::vector<std::unique_ptr<HttpExchange>> free_exchanges_;
 };
 
 struct Core {

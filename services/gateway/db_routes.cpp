@@ -45,7 +45,7 @@ void on_query(Exchange& ex, Result<std::string> result) {
 }
 
 void query(Exchange& ex) {
-  auto body = read_db_body(ex.body());
+  auto body = read_db_body(ex.body(), ex.operation());
   if (!body.ok()) return ex.fail(body.error());
   thread_local storage::v1::QueryRequest request;
   const bool read = is_read(body->operation);
@@ -82,9 +82,8 @@ void migrate(Exchange& ex) {
   if (!sql || sql->empty()) return ex.fail(Error(errors::kSqlRequired, "sql is required"));
   storage::v1::MigrateRequest request;
   request.set_sql(std::move(*sql));
-  auto options = ex.options(rpc::Repeat::kNever);
-  options.timeout = ex.core().config.migration_timeout;
-  ex.call(*ex.core().peers.storage, "Migrate", request.SerializeAsString(), options, on_migrate);
+  ex.call(*ex.core().peers.storage, "Migrate", request.SerializeAsString(),
+          ex.options(rpc::Repeat::kNever, ex.core().config.migration_timeout), on_migrate);
 }
 
 }  // namespace

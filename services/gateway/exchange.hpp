@@ -1,7 +1,7 @@
-// One request and its answer, from the request's first byte to the answer's last. Handlers see this
-// class: they read the request, call services, and answer exactly once with reply() or fail().
-// Lives on its session's I/O thread; kept by the worker between requests, so that its buffers are
-// allocated once.
+// One request and its answer, as handlers see them: they read the request, call services, and
+// answer exactly once with reply() or fail(). HttpExchange and RaystreamCall are the two forms in
+// which requests come, so a handler serves both and nothing of it exists twice. Lives on one I/O
+// thread.
 #pragma once
 
 #include <chrono>
@@ -10,18 +10,12 @@
 #include <string_view>
 
 #include "libs/base/result.hpp"
-#include "libs/base/trace_context.hpp"
-#include "libs/net/chunked_body.hpp"
-#include "libs/net/http_request.hpp"
 #include "libs/rpc/peer.hpp"
 #include "raymesh/common/v1/calls.pb.h"
 #include "services/gateway/api_key_cache.hpp"
-#include "services/gateway/rate_gate.hpp"
-#include "services/gateway/routes.hpp"
 
 namespace raymesh::gateway {
 
-class HttpSession;
 struct Core;
 struct Worker;
 
@@ -31,23 +25,20 @@ class Exchange {
   /// Runs on the I/O thread with a service's reply, serialized.
   using Next = void (*)(Exchange&, Result<std::string>);
 
+  virtual ~Exchange() = default;
+
   // The request. Views are valid until the handler returns: what is needed later goes into `note`.
   std::string_view query() const { return query_; }
   /// With an open route: the rest of the path, still percent-encoded.
   std::string_view rest() const { return rest_; }
   std::string_view body() const { return body_; }
-  std::string_view header(std::string_view name) const;
+  /// What the name that was called says already ("find" of db.find); empty: the body says it.
+  std::string_view operation() const { return operation_; }
+  /// The user's; empty: none was sent.
+  virtual std::string_view access_token() const = 0;
   const KeyInfo& key() const { return *key_; }
   Core& core() const;
-  Worker& worker() const;
-
-  enum class Stage : uint8_t {
-    kHead,     // bytes of the head are missing
-    kGate,     // whether and whereto it may pass is being decided
-    kBody,     // bytes of the body are missing
-    kHandler,  // a service is being asked
-    kAnswer,   // the answer is being sent
-  };
+  Worker& worker() const { return *worker_; }
 
   /// What services are told about this request; handlers may add user and session.
   common::v1::CallContext context;
@@ -57,8 +48,11 @@ class Exchange {
   /// One call at a time; `next` may make another one. Cancelled when the client goes away.
   void call(rpc::Peer& peer, std::string_view method, std::string payload,
             const rpc::CallOptions& options, Next next);
-  /// The options of most calls: the configured timeout, and whether it may be sent twice.
+  /// The options of most calls: the configured timeout, or the shorter one that the client wants,
+  /// and whether it may be sent twice.
   rpc::CallOptions options(rpc::Repeat repeat) const;
+  /// The same with another timeout than the configured one.
+  rpc::CallOptions options(rpc::Repeat repeat, std::chrono::milliseconds timeout) const;
 
   /// Parses a service's reply; false after a failure, which has then been answered.
   template <class Reply>
@@ -70,66 +64,30 @@ class Exchange {
   }
 
   /// `json` is the whole body.
-  void reply(int status, std::string_view json);
+  virtual void reply(int status, std::string_view json) = 0;
   /// 200 with before + value + after; `value` is a view into `owner`, which is kept until it is
   /// sent, so that a large value is not copied.
-  void reply_around(std::string_view before, std::string&& owner, std::string_view value,
-                    std::string_view after);
-  void fail(const Error& error);
-  /// 405 with the methods that the path has.
-  void fail_method(std::string_view allowed);
+  virtual void reply_around(std::string_view before, std::string&& owner, std::string_view value,
+                            std::string_view after) = 0;
+  virtual void fail(const Error& error) = 0;
 
-  /// Ready for another request; gives back memory that a large one needed.
-  void reset();
+ protected:
+  /// Sends the call whose peer_ and next_ are set.
+  virtual void send_call(std::string_view method, std::string payload,
+                         const rpc::CallOptions& options) = 0;
+  void clear();
 
- private:
-  friend class HttpSession;
-
-  void start_answer(int status, uint64_t content_length, uint32_t retry_after,
-                    std::string_view allow);
-  bool answered() const { return status_ != 0; }
-  size_t unsent() const;
-
-  HttpSession* session_ = nullptr;
-  Stage stage_ = Stage::kHead;
-  bool begun_ = false;             // ids are set, the request is counted
-  bool waiting_ = false;           // in kGate or kHandler: somebody else has to answer first
-  bool head_request_ = false;      // HEAD
-  bool close_ = false;             // the connection ends with this answer
-  bool expects_continue_ = false;  // 100 (Continue) is still to be sent
-  bool linger_ = false;            // close_ with bytes unread
-  RateGate::Passed passed_ = RateGate::Passed::kNothing;
-
-  // The request's bytes when they had to be kept: its head, then its body, then what follows.
-  std::string in_;
-  std::string decoded_;  // a chunked body
-  std::optional<net::ChunkedBody> chunks_;
-  size_t head_size_ = 0;
-  uint64_t body_size_ = 0;  // in in_; 0 for a chunked one
-  uint64_t reserved_ = 0;   // of Core::body_memory
-  uint64_t max_body_ = 0;
-  bool chunked_ = false;
-
-  std::string_view query_, rest_, body_;
-  const Route* route_ = nullptr;
+  Worker* worker_ = nullptr;
+  std::string_view query_, rest_, body_, operation_;
   KeyInfoPtr key_;
-  std::optional<Error> key_error_;
-  bool key_answered_ = false;
+  std::string request_id_, client_;
+  std::chrono::milliseconds wanted_timeout_{0};  // 0: the client named none
 
-  Clock::time_point started_{};
-  TraceContext trace_;
-  std::string method_, path_, request_id_, client_;
-
+  bool waiting_ = false;  // somebody else has to answer first
   Next next_ = nullptr;
   rpc::Peer* peer_ = nullptr;
   uint64_t ticket_ = 0;
   std::optional<Result<std::string>> result_;
-
-  // The answer: out_, then tail_ (a view into owner_), then after_.
-  int status_ = 0;
-  std::string out_, owner_;
-  std::string_view tail_, after_;
-  size_t sent_ = 0;
 };
 
 }  // namespace raymesh::gateway

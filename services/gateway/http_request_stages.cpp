@@ -14,8 +14,8 @@ namespace raymesh::gateway {
 using net::HeadState;
 using net::IoResult;
 using net::IoState;
-using Stage = Exchange::Stage;
-using Clock = Exchange::Clock;
+using Stage = HttpExchange::Stage;
+using Clock = HttpExchange::Clock;
 
 namespace {
 
@@ -43,8 +43,9 @@ void HttpSession::advance() {
       if (fresh_.empty()) return arm(Waiting::kIdle);
       exchange_ = worker_.take_exchange();
       exchange_->session_ = this;
+      exchange_->worker_ = &worker_;
     }
-    Exchange& ex = *exchange_;
+    HttpExchange& ex = *exchange_;
     bool go_on = false;
     switch (ex.stage_) {
       case Stage::kHead:
@@ -77,7 +78,7 @@ void HttpSession::resume() {
     arm_read();
 }
 
-bool HttpSession::read_head(Exchange& ex) {
+bool HttpSession::read_head(HttpExchange& ex) {
   const std::string_view data = input(ex);
   if (data.empty()) {
     release_exchange();
@@ -104,7 +105,7 @@ bool HttpSession::read_head(Exchange& ex) {
   return true;
 }
 
-void HttpSession::split_target(Exchange& ex) {
+void HttpSession::split_target(HttpExchange& ex) {
   std::string_view target = worker_.head.target;
   // The absolute form, which a proxy may send (RFC 9112 section 3.2.2).
   if (!target.empty() && target.front() != '/') {
@@ -119,7 +120,7 @@ void HttpSession::split_target(Exchange& ex) {
   if (!ex.begun_) ex.path_.assign(target.substr(0, question));
 }
 
-void HttpSession::begin(Exchange& ex) {
+void HttpSession::begin(HttpExchange& ex) {
   const net::RequestHead& head = worker_.head;
   ex.started_ = Clock::now();
   ex.head_size_ = head.size;
@@ -153,7 +154,7 @@ void HttpSession::begin(Exchange& ex) {
 
 // Answers with an error after which the connection cannot go on: what follows is not understood,
 // or not wanted.
-void HttpSession::refuse(Exchange& ex, const Error& error) {
+void HttpSession::refuse(HttpExchange& ex, const Error& error) {
   ex.close_ = ex.linger_ = true;
   ex.fail(error);
   ex.stage_ = Stage::kAnswer;
@@ -161,7 +162,7 @@ void HttpSession::refuse(Exchange& ex, const Error& error) {
 
 // An answer before the body was read: when all of it has come it is skipped, else the connection
 // ends, because reading a body just to throw it away would invite senders of large ones.
-void HttpSession::close_unless_body_is_here(Exchange& ex) {
+void HttpSession::close_unless_body_is_here(HttpExchange& ex) {
   const size_t here = input(ex).size();
   if (ex.chunked_ || here - ex.head_size_ < ex.body_size_) {
     ex.close_ = ex.linger_ = true;
@@ -170,7 +171,7 @@ void HttpSession::close_unless_body_is_here(Exchange& ex) {
   drop_input(ex, ex.head_size_ + static_cast<size_t>(ex.body_size_));
 }
 
-bool HttpSession::pass_gate(Exchange& ex) {
+bool HttpSession::pass_gate(HttpExchange& ex) {
   need_head(ex);
   auto answer = [&](auto&& reply) {
     close_unless_body_is_here(ex);
@@ -222,7 +223,7 @@ bool HttpSession::pass_gate(Exchange& ex) {
 }
 
 // False: waits for auth. Sets key_ or key_error_.
-bool HttpSession::find_key(Exchange& ex) {
+bool HttpSession::find_key(HttpExchange& ex) {
   if (ex.key_ || ex.key_answered_) return true;
   const std::string_view key = bearer_key(worker_.head.field("Authorization"));
   if (key.empty()) {
@@ -241,7 +242,7 @@ bool HttpSession::find_key(Exchange& ex) {
   keep_input(ex);
   ex.waiting_ = true;
   worker_.keys.wait([self = shared_from_this(), unknown](const KeyResolver::Answer& answer) {
-    Exchange& waiting = *self->exchange_;
+    HttpExchange& waiting = *self->exchange_;
     waiting.waiting_ = false;
     if (self->state_ == State::kClosed) return self->release_exchange();
     waiting.key_answered_ = true;
@@ -257,7 +258,7 @@ bool HttpSession::find_key(Exchange& ex) {
 }
 
 // False: waits for a lease of tokens. Sets key_error_ when there is none left.
-bool HttpSession::within_rate(Exchange& ex) {
+bool HttpSession::within_rate(HttpExchange& ex) {
   const RateGate::Verdict verdict =
       core().rates.admit(*ex.key_, ex.client_, ex.passed_, Clock::now(), [&] {
         keep_input(ex);
@@ -282,7 +283,7 @@ bool HttpSession::within_rate(Exchange& ex) {
 }
 
 // Large bodies share one budget, so that many slow senders cannot take all memory.
-bool HttpSession::reserve_body(Exchange& ex, uint64_t bytes) {
+bool HttpSession::reserve_body(HttpExchange& ex, uint64_t bytes) {
   if (bytes <= kUnreservedBody || bytes <= ex.reserved_) return true;
   const uint64_t more = bytes - ex.reserved_;
   const uint64_t used = core().body_memory.fetch_add(more, std::memory_order_relaxed) + more;
@@ -293,7 +294,7 @@ bool HttpSession::reserve_body(Exchange& ex, uint64_t bytes) {
   return false;
 }
 
-bool HttpSession::read_body(Exchange& ex) {
+bool HttpSession::read_body(HttpExchange& ex) {
   if (ex.chunked_) return read_chunks(ex);
   if (input(ex).size() - ex.head_size_ < ex.body_size_) {
     if (!reserve_body(ex, ex.body_size_)) return true;
@@ -303,7 +304,7 @@ bool HttpSession::read_body(Exchange& ex) {
   return true;
 }
 
-bool HttpSession::need_body(Exchange& ex) {
+bool HttpSession::need_body(HttpExchange& ex) {
   if (std::exchange(ex.expects_continue_, false) &&
       stream_.write(kContinue.data(), kContinue.size()).bytes != kContinue.size()) {
     close();
@@ -316,7 +317,7 @@ bool HttpSession::need_body(Exchange& ex) {
 
 // Only the head stays in in_; the chunks are decoded as they come, and what follows the last one is
 // put back behind the head.
-bool HttpSession::read_chunks(Exchange& ex) {
+bool HttpSession::read_chunks(HttpExchange& ex) {
   std::string kept;  // chunks that were kept with the head
   if (!ex.chunks_) {
     ex.chunks_.emplace(ex.max_body_);
@@ -352,7 +353,7 @@ bool HttpSession::read_chunks(Exchange& ex) {
   return false;
 }
 
-bool HttpSession::run_handler(Exchange& ex) {
+bool HttpSession::run_handler(HttpExchange& ex) {
   if (ex.waiting_) return false;
   arm(Waiting::kNothing);
   const std::string_view data = input(ex);
@@ -372,7 +373,7 @@ bool HttpSession::run_handler(Exchange& ex) {
   return true;
 }
 
-bool HttpSession::send_answer(Exchange& ex) {
+bool HttpSession::send_answer(HttpExchange& ex) {
   while (ex.unsent() > 0) {
     iovec pieces[3];
     size_t count = 0;
@@ -420,6 +421,7 @@ bool HttpSession::send_answer(Exchange& ex) {
     ex.reset();
     ex.in_ = std::move(rest);
     ex.session_ = this;
+    ex.worker_ = &worker_;
     return true;
   }
   stream_.shutdown_send();
@@ -435,7 +437,7 @@ bool HttpSession::send_answer(Exchange& ex) {
 }
 
 // The answer is out, or will never be.
-void HttpSession::finish(Exchange& ex) {
+void HttpSession::finish(HttpExchange& ex) {
   const auto duration = ex.begun_ ? Clock::now() - ex.started_ : Clock::duration{};
   const size_t body = ex.chunked_ ? ex.decoded_.size() : static_cast<size_t>(ex.body_size_);
   if (!ex.begun_) core().probe.request_started();

@@ -7,7 +7,7 @@ namespace raymesh::gateway {
 
 using net::IoResult;
 using net::IoState;
-using Clock = Exchange::Clock;
+using Clock = HttpExchange::Clock;
 
 namespace {
 
@@ -85,7 +85,7 @@ void HttpSession::on_readable() {
       break;
   }
   if (wants_input()) return read();
-  if (exchange_->stage_ == Exchange::Stage::kAnswer) {
+  if (exchange_->stage_ == HttpExchange::Stage::kAnswer) {
     // Perhaps what TLS needed to go on writing, perhaps the next request.
     readable_ = true;
     if (!write_armed_) resume();
@@ -187,7 +187,7 @@ void HttpSession::on_timeout() {
   if (state_ == State::kOpen && exchange_ &&
       (waiting_for_ == Waiting::kHead || waiting_for_ == Waiting::kBody)) {
     core().probe.client_timed_out();
-    Exchange& ex = *exchange_;
+    HttpExchange& ex = *exchange_;
     refuse(ex, Error(errors::kRequestTimeout, "the request was sent too slowly"));
     return resume();
   }
@@ -197,25 +197,25 @@ void HttpSession::on_timeout() {
 }
 
 bool HttpSession::wants_input() const {
-  return !exchange_ || (exchange_->stage_ <= Exchange::Stage::kBody && !exchange_->waiting_);
+  return !exchange_ || (exchange_->stage_ <= HttpExchange::Stage::kBody && !exchange_->waiting_);
 }
 
 // --- The bytes that were read ----------------------------------------------------------------
 
-std::string_view HttpSession::input(Exchange& ex) {
+std::string_view HttpSession::input(HttpExchange& ex) {
   if (ex.in_.empty()) return fresh_;
   if (!fresh_.empty()) keep_input(ex);
   return ex.in_;
 }
 
-void HttpSession::keep_input(Exchange& ex) {
+void HttpSession::keep_input(HttpExchange& ex) {
   if (fresh_.empty()) return;
   ex.in_.append(fresh_);
   fresh_ = {};
   if (worker_.head_of == this) worker_.head_of = nullptr;
 }
 
-void HttpSession::drop_input(Exchange& ex, size_t bytes) {
+void HttpSession::drop_input(HttpExchange& ex, size_t bytes) {
   if (ex.in_.empty())
     fresh_.remove_prefix(bytes);
   else
@@ -224,7 +224,7 @@ void HttpSession::drop_input(Exchange& ex, size_t bytes) {
 }
 
 // The worker's head may have served others since this request was parsed.
-void HttpSession::need_head(Exchange& ex) {
+void HttpSession::need_head(HttpExchange& ex) {
   if (worker_.head_of == this) return;
   worker_.parser.parse(ex.in_.empty() ? fresh_ : std::string_view(ex.in_), worker_.head);
   worker_.head_of = this;
@@ -250,7 +250,7 @@ void HttpSession::call(rpc::Peer& peer, std::string_view method, std::string pay
 }
 
 void HttpSession::take_result(Result<std::string> result) {
-  Exchange& ex = *exchange_;
+  HttpExchange& ex = *exchange_;
   ex.waiting_ = false;
   ex.ticket_ = 0;
   ex.result_.reset();
@@ -258,7 +258,7 @@ void HttpSession::take_result(Result<std::string> result) {
   ex.next_(ex, std::move(result));
   if (ex.waiting_) return;
   if (!ex.answered()) ex.fail(Error(errors::kInternal, "the handler gave no answer"));
-  ex.stage_ = Exchange::Stage::kAnswer;
+  ex.stage_ = HttpExchange::Stage::kAnswer;
   resume();
 }
 
@@ -280,13 +280,13 @@ void HttpSession::close() {
     slot_.release();
   }
   if (!exchange_) return;
-  Exchange& ex = *exchange_;
+  HttpExchange& ex = *exchange_;
   if (ex.begun_) {
     // Closed before its answer was out: 499, as the access log of other servers has it.
     if (!ex.answered()) ex.status_ = errors::kCancelled.http_status;
     finish(ex);
   }
-  if (ex.waiting_ && ex.stage_ == Exchange::Stage::kHandler) {
+  if (ex.waiting_ && ex.stage_ == HttpExchange::Stage::kHandler) {
     // The call still owns the exchange; its completion lets go of it.
     ex.peer_->cancel(ex.ticket_);
   } else if (!ex.waiting_) {

@@ -12,7 +12,7 @@
 #include "libs/net/listener.hpp"
 #include "libs/net/timer_wheel.hpp"
 #include "libs/rpc/peer.hpp"
-#include "services/gateway/exchange.hpp"
+#include "services/gateway/http_exchange.hpp"
 
 namespace raymesh::gateway {
 
@@ -33,7 +33,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession>,
 
   Core& core() const;
   Worker& worker() const { return worker_; }
-  /// For Exchange::call.
+  /// For HttpExchange.
   void call(rpc::Peer& peer, std::string_view method, std::string payload,
             const rpc::CallOptions& options);
 
@@ -54,28 +54,28 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession>,
   // The request, stage by stage.
   void advance();
   void resume();
-  bool read_head(Exchange& ex);
-  bool pass_gate(Exchange& ex);
-  bool read_body(Exchange& ex);
-  bool read_chunks(Exchange& ex);
-  bool need_body(Exchange& ex);
-  bool run_handler(Exchange& ex);
-  bool send_answer(Exchange& ex);
-  void finish(Exchange& ex);
+  bool read_head(HttpExchange& ex);
+  bool pass_gate(HttpExchange& ex);
+  bool read_body(HttpExchange& ex);
+  bool read_chunks(HttpExchange& ex);
+  bool need_body(HttpExchange& ex);
+  bool run_handler(HttpExchange& ex);
+  bool send_answer(HttpExchange& ex);
+  void finish(HttpExchange& ex);
 
-  void begin(Exchange& ex);
-  void split_target(Exchange& ex);
-  bool find_key(Exchange& ex);
-  bool within_rate(Exchange& ex);
-  bool reserve_body(Exchange& ex, uint64_t bytes);
-  void refuse(Exchange& ex, const Error& error);
-  void close_unless_body_is_here(Exchange& ex);
+  void begin(HttpExchange& ex);
+  void split_target(HttpExchange& ex);
+  bool find_key(HttpExchange& ex);
+  bool within_rate(HttpExchange& ex);
+  bool reserve_body(HttpExchange& ex, uint64_t bytes);
+  void refuse(HttpExchange& ex, const Error& error);
+  void close_unless_body_is_here(HttpExchange& ex);
 
   // The bytes that have been read and not used: in_ of the exchange, or else fresh_.
-  std::string_view input(Exchange& ex);
-  void keep_input(Exchange& ex);
-  void drop_input(Exchange& ex, size_t bytes);
-  void need_head(Exchange& ex);
+  std::string_view input(HttpExchange& ex);
+  void keep_input(HttpExchange& ex);
+  void drop_input(HttpExchange& ex, size_t bytes);
+  void need_head(HttpExchange& ex);
 
   bool wants_input() const;
   void take_result(Result<std::string> result);
@@ -86,7 +86,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession>,
   net::ByteStream stream_;
   net::ConnectionSlot slot_;
   std::string address_;
-  std::unique_ptr<Exchange> exchange_;  // nullptr while idle
+  std::unique_ptr<HttpExchange> exchange_;  // nullptr while idle
   std::string_view fresh_;              // in the worker's scratch, during read()
   State state_ = State::kOpen;
   Waiting waiting_for_ = Waiting::kNothing;

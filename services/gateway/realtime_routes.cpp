@@ -107,7 +107,7 @@ void mint(Exchange& ex) {
     request.set_ttl_seconds(whole_seconds(*ttl));
   }
 
-  const std::string_view token = ex.header("X-Access-Token");
+  const std::string_view token = ex.access_token();
   if (token.empty())
     return ex.call(*ex.core().peers.realtime, "Mint", request.SerializeAsString(),
                    ex.options(rpc::Repeat::kSafe), on_minted);

@@ -51,10 +51,10 @@ uint32_t whole_seconds(double seconds) {
   return static_cast<uint32_t>(std::clamp(std::floor(seconds), 1.0, kCentury));
 }
 
-Result<DbBody> read_db_body(std::string_view body) {
+Result<DbBody> read_db_body(std::string_view body, std::string_view known_operation) {
   Member members[] = {{"operation"}, {"tableName"}, {"options"}};
   RAYMESH_CHECK_OK(read_members(body, members));
-  auto operation = text_of(members[0]);
+  auto operation = known_operation.empty() ? text_of(members[0]) : std::string(known_operation);
   auto table = text_of(members[1]);
   if (!operation || !table || operation->empty() || table->empty())
     return Error(errors::kInvalidRequest, "Operation and tableName are required");

@@ -42,12 +42,13 @@ std::optional<double> number_of(const Member& member);
 /// for what is not above 0.
 uint32_t whole_seconds(double seconds);
 
-/// The body of POST /api/v1/db.
+/// The body of POST /api/v1/db; or, with a `known_operation`, of a call of its
+/// name: what the body says about it counts for nothing then.
 struct DbBody {
   std::string operation;
   std::string table;
   std::string_view options;  // the object's JSON text as sent; empty: {}
 };
-Result<DbBody> read_db_body(std::string_view body);
+Result<DbBody> read_db_body(std::string_view body, std::string_view known_operation = {});
 
 }  // namespace raymesh::gateway
