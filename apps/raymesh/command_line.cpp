@@ -23,6 +23,7 @@ const std::vector<GroupMember>& commands() {
       {"key", "create, list and revoke API keys", key_command},
       {"token", "make service tokens for programs that call the services over gRPC", token_command},
       {"realtime", "show and change the Redis primaries of realtime", realtime_command},
+      {"raystream", "make and change the signing keys of raystream", raystream_command},
       {"certs", "make certificates for development", certs_command},
   };
   return kCommands;

@@ -12,6 +12,7 @@ int key_command(Invocation& invocation);
 int migrate_command(Invocation& invocation);
 int token_command(Invocation& invocation);
 int realtime_command(Invocation& invocation);
+int raystream_command(Invocation& invocation);
 int certs_command(Invocation& invocation);
 
 /// `raymesh dev` (dev.cpp): runs until SIGINT or SIGTERM. `input.arguments` begins after "dev".

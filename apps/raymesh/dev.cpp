@@ -30,6 +30,7 @@ constexpr std::chrono::milliseconds kReadyPoll{2};
 struct Addresses {
   std::string url;
   std::string realtime_url;
+  std::string raystream;  // host:port
   std::string ops_url;
 };
 
@@ -48,6 +49,7 @@ std::string ready_json(const DevOptions& options, const Addresses& at, const Dat
   o.integer("pid", getpid());
   o.string("url", at.url);
   o.string("realtime_url", at.realtime_url);
+  o.string("raystream", at.raystream);
   o.string("ops_url", at.ops_url);
   o.string("api_key", options.api_key);
   o.string("project", options.project);
@@ -61,10 +63,11 @@ void print_block(const DevOptions& options, const Addresses& at, const DataDir& 
       "\nraymesh %s\n\n"
       "  HTTP API   %s\n"
       "  WebSocket  %s\n"
+      "  raystream  %s\n"
       "  API key    %s   (project %s)\n"
       "  Metrics    %s/metrics\n"
       "  Data       %s%s\n",
-      std::string(version()).c_str(), at.url.c_str(), at.realtime_url.c_str(),
+      std::string(version()).c_str(), at.url.c_str(), at.realtime_url.c_str(), at.raystream.c_str(),
       options.api_key.c_str(), options.project.c_str(), at.ops_url.c_str(), folder.path().c_str(),
       options.ephemeral ? "   (removed in the end)" : "");
   if (auto elsewhere = folder.elsewhere())
@@ -141,6 +144,7 @@ Status serve(const DevOptions& options, ServiceConfigs& configs, host::ShutdownS
                         configs.realtime.public_url.empty()
                             ? at_port(realtime_tls ? "wss://" : "ws://", services.realtime_port())
                             : configs.realtime.public_url,
+                        at_port("", services.raystream_port()),
                         "http://127.0.0.1:" + std::to_string(ops->port())};
   RAYMESH_CHECK_OK(
       write_dev_server(folder.path(), {stores->postgres_url(), secrets.project_roles}));

@@ -11,6 +11,8 @@ void DevOptions::declare(config::Options& options) {
   options.section("dev")
       .integer("port", &port, 0, 65'535, "HTTP API; 0 for any free one")
       .integer("realtime-port", &realtime_port, 0, 65'535, "WebSocket; 0 for any free one")
+      .integer("raystream-port", &raystream_port, 0, 65'535,
+               "raystream over TCP; 0 for any free one")
       .integer("ops-port", &ops_port, 0, 65'535,
                "/metrics, /healthz and /readyz, always on 127.0.0.1; 0 for any free one")
       .text("listen", &listen,

@@ -20,6 +20,7 @@ struct DevOptions {
   std::string listen = "localhost";
   int64_t port = 4000;
   int64_t realtime_port = 4004;
+  int64_t raystream_port = 4100;
   int64_t ops_port = 9100;
   std::string api_key = kWellKnownKey;
   std::string project = "dev";

@@ -21,6 +21,7 @@ constexpr Entry kEntries[] = {
     {"projectRoles", &DevSecrets::project_roles, ""},
     {"accessTokens", &DevSecrets::access_tokens, "a1:"},
     {"realtimeTokens", &DevSecrets::realtime_tokens, "r1:"},
+    {"raystreamKey", &DevSecrets::raystream_key, "s1:"},
     {"redis", &DevSecrets::redis, ""},
 };
 

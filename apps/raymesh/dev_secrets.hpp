@@ -16,6 +16,7 @@ struct DevSecrets {
   std::string project_roles;    // what the passwords of the projects' roles are derived from
   std::string access_tokens;    // "kid:secret"
   std::string realtime_tokens;  // "kid:secret"
+  std::string raystream_key;    // "id:seed"
   std::string redis;            // password of the private servers
 };
 

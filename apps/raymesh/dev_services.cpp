@@ -19,6 +19,9 @@ std::string address(const std::string& host, int64_t port) {
 ServiceConfigs::ServiceConfigs() {
   gateway.key_rate = gateway.key_burst = kNoLimit;
   gateway.address_rate = gateway.address_burst = kNoLimit;
+  gateway.raystream.address_handshake_rate = gateway.raystream.address_handshake_burst = kNoLimit;
+  gateway.raystream.handshake_rate = kNoLimit;
+  gateway.raystream.max_unattached_per_address = gateway.raystream.max_unattached;
 }
 
 void ServiceConfigs::declare(config::Options& options) {
@@ -52,6 +55,8 @@ void ServiceConfigs::wire(const DevOptions& options, const DevSecrets& secrets,
   if (realtime.token_keys.empty()) realtime.token_keys = {secrets.realtime_tokens};
 
   gateway.listen = address(options.listen, options.port);
+  gateway.raystream.listen = address(options.listen, options.raystream_port);
+  if (gateway.raystream.keys.empty()) gateway.raystream.keys = {secrets.raystream_key};
 }
 
 Status DevServices::start(const ServiceConfigs& configs) {

@@ -49,6 +49,7 @@ class DevServices {
   void stop(std::chrono::milliseconds grace);
 
   int port() const { return gateway_->port(); }
+  int raystream_port() const { return gateway_->raystream_port(); }
   int realtime_port() const { return realtime_->public_port(); }
 
  private:

@@ -17,6 +17,8 @@ class ByteStream {
  public:
   /// Plain, or TLS in the server's role when `tls` is given. `socket` must be non-blocking.
   ByteStream(boost::asio::ip::tcp::socket socket, TlsContext* tls);
+  /// Takes a connection over; waits of the other one still end, with its own handlers.
+  ByteStream(ByteStream&&) = default;
   ByteStream(const ByteStream&) = delete;
   ByteStream& operator=(const ByteStream&) = delete;
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "libs/net/tls_context.hpp"
 
@@ -33,6 +34,12 @@ FdStream::FdStream(int fd, TlsContext* tls) : fd_(fd) {
   ssl_ = tls->new_session(fd);
   broken_ = ssl_ == nullptr;
 }
+
+FdStream::FdStream(FdStream&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)),
+      broken_(std::exchange(other.broken_, true)),
+      ssl_(std::exchange(other.ssl_, nullptr)),
+      failure_(std::move(other.failure_)) {}
 
 FdStream::~FdStream() {
   if (ssl_) SSL_free(ssl_);

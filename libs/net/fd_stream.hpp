@@ -41,6 +41,8 @@ class FdStream {
   /// TLS with a session of TlsContext::new_session, which is freed with the stream; plain when it
   /// is nullptr.
   FdStream(int fd, ssl_st* session) : fd_(fd), ssl_(session) {}
+  /// The other one is broken from then on.
+  FdStream(FdStream&& other) noexcept;
   ~FdStream();
   FdStream(const FdStream&) = delete;
   FdStream& operator=(const FdStream&) = delete;

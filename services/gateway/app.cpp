@@ -6,10 +6,14 @@
 #include <thread>
 #include <vector>
 
+#include "libs/actor/loop_unit.hpp"
 #include "libs/net/listener.hpp"
 #include "libs/telemetry/log.hpp"
 #include "services/gateway/core.hpp"
+#include "services/gateway/edge_rules.hpp"
 #include "services/gateway/http_session.hpp"
+#include "services/gateway/raystream_actor.hpp"
+#include "services/gateway/raystream_session.hpp"
 
 namespace raymesh::gateway {
 namespace {
@@ -65,7 +69,14 @@ class GatewayApp final : public App {
 
   Status start() override {
     RAYMESH_CHECK_OK(config_.check());
-    core_ = std::make_shared<Core>(config_, env_.metrics);
+    core_ = std::make_shared<Core>(config_, env_.metrics, env_.actors);
+    on_every_thread([](Worker& worker) {
+      worker.actors = std::make_unique<actor::LoopUnit>(worker.core.system);
+    });
+    if (!config_.raystream.keys.empty()) {
+      RAYMESH_TRY(auto keys, raystream::ServerKeys::parse(config_.raystream.keys));
+      core_->raystream_keys.emplace(std::move(keys));
+    }
     if (!config_.tls_certificate.empty()) {
       RAYMESH_TRY(core_->tls, net::TlsContext::load(config_.tls_certificate, config_.tls_key));
     }
@@ -88,6 +99,7 @@ class GatewayApp final : public App {
                               std::make_shared<HttpSession>(worker, std::move(accepted))->start();
                             });
     RAYMESH_TRY(listener_, std::move(listener));
+    RAYMESH_CHECK_OK(open_raystream());
     log::info("gateway listens", {{"address", config_.listen},
                                   {"port", listener_->port()},
                                   {"tls", core_->tls != nullptr},
@@ -114,16 +126,19 @@ class GatewayApp final : public App {
     const auto deadline = std::chrono::steady_clock::now() + grace;
     core_->draining.store(true);
     if (listener_) listener_->close();
+    if (raystream_listener_) raystream_listener_->close();
     // Idle connections go now; one that is in the middle of a request gets its answer, with
     // Connection: close.
     on_every_thread([](Worker& worker) {
       const std::vector<HttpSession*> sessions(worker.sessions.begin(), worker.sessions.end());
       for (HttpSession* session : sessions) session->close_when_idle();
+      tell_all(worker, Drain{});
     });
     wait_until(deadline, [this] { return core_->open_sessions.load() == 0; });
     on_every_thread([](Worker& worker) {
       const std::vector<HttpSession*> sessions(worker.sessions.begin(), worker.sessions.end());
       for (HttpSession* session : sessions) session->abort();
+      tell_all(worker, Abort{});
       worker.wheel.stop();
     });
     // What is still in flight has nobody who waits for it. Completions use the threads, so those
@@ -132,12 +147,58 @@ class GatewayApp final : public App {
     for (const auto& peer : {peers.auth, peers.storage, peers.cache, peers.realtime})
       if (peer) peer->close();
     wait_until(std::chrono::steady_clock::now() + 15s, [this] { return core_->calls.load() == 0; });
+    on_every_thread([](Worker& worker) { worker.actors.reset(); });
     core_->threads.stop();
   }
 
   int port() const override { return listener_ ? listener_->port() : 0; }
+  int raystream_port() const override {
+    return raystream_listener_ ? raystream_listener_->port() : 0;
+  }
 
  private:
+  Status open_raystream() {
+    if (config_.raystream.listen.empty()) return ok_status();
+    auto listener = net::Listener::open(
+        core_->threads,
+        {.address = config_.raystream.listen,
+         .max_connections = static_cast<size_t>(config_.raystream.max_sessions),
+         .accepts_per_second = config_.accepts_per_second},
+        [core = core_.get()](net::Accepted accepted) { accept_raystream(*core, accepted); });
+    RAYMESH_TRY(raystream_listener_, std::move(listener));
+    log::info("gateway listens for raystream",
+              {{"address", config_.raystream.listen}, {"port", raystream_listener_->port()}});
+    return ok_status();
+  }
+
+  static void accept_raystream(Core& core, net::Accepted& accepted) {
+    const auto address = accepted.peer.address();
+    std::string client = address_text(address);
+    // Without a word: a CLOSE would need a session's memory.
+    if (!core.raystream_limits.open(address_bucket(client)))
+      return core.raystream_probe.handshake(RaystreamProbe::Handshake::kTooMany);
+    core.probe.connection_opened();
+    Worker& worker = *core.workers[accepted.thread];
+    const bool local =
+        address.is_loopback() ||
+        (address.is_v6() && address.to_v6().is_v4_mapped() && client.starts_with("127."));
+    RaystreamSession::open(worker, {net::ByteStream(std::move(accepted.socket), core.tls.get()),
+                                    std::move(accepted.slot),
+                                    std::move(client),
+                                    local,
+                                    false,
+                                    {},
+                                    {}});
+  }
+
+  template <class Message>
+  static void tell_all(Worker& worker, Message message) {
+    std::vector<std::shared_ptr<RaystreamSession>> sessions;
+    for (RaystreamSession* session : worker.raystream_sessions)
+      sessions.push_back(session->shared_from_this());
+    for (const auto& session : sessions) tell(*session, message);
+  }
+
   template <class F>
   void on_every_thread(F f) {
     for (auto& worker : core_->workers) {
@@ -163,6 +224,7 @@ class GatewayApp final : public App {
   const std::optional<LocalServices> local_;
   std::shared_ptr<Core> core_;
   std::shared_ptr<net::Listener> listener_;
+  std::shared_ptr<net::Listener> raystream_listener_;
   bool stopped_ = false;
 };
 

@@ -14,6 +14,8 @@ class App : public host::App {
  public:
   /// Of the public port, when `listen` asked for port 0. After start().
   virtual int port() const = 0;
+  /// The same of raystream's TCP port; 0: there is none.
+  virtual int raystream_port() const = 0;
 };
 
 /// Connects to the services that `config` names.

@@ -41,12 +41,13 @@ void Config::declare(config::Options& options) {
       .integer("max-rate-buckets", &max_rate_buckets, 100, 10'000'000,
                "keys and addresses whose rate is remembered")
       .boolean("access-log", &access_log, "one log line for each request");
+  raystream.declare(options);
 }
 
 Status Config::check() const {
   if (tls_certificate.empty() != tls_key.empty())
     return Error(errors::kInvalidRequest, "--tls-cert and --tls-key belong together: give both");
-  return ok_status();
+  return raystream.check();
 }
 
 }  // namespace raymesh::gateway

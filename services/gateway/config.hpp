@@ -9,6 +9,7 @@
 
 #include "libs/base/result.hpp"
 #include "libs/config/options.hpp"
+#include "services/gateway/raystream_config.hpp"
 
 namespace raymesh::gateway {
 
@@ -49,6 +50,8 @@ struct Config {
   int64_t max_rate_buckets = 100'000;
 
   bool access_log = true;
+
+  RaystreamConfig raystream;
 
   void declare(config::Options& options);
   /// What the options cannot say one by one.

@@ -2,6 +2,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "libs/actor/loop_unit.hpp"
 #include "libs/base/cores.hpp"
 #include "services/gateway/http_exchange.hpp"
 #include "services/gateway/http_session.hpp"
@@ -41,8 +42,25 @@ void Worker::give_back(std::unique_ptr<HttpExchange> exchange) {
   if (free_exchanges_.size() < kMaxFreeExchanges) free_exchanges_.push_back(std::move(exchange));
 }
 
-Core::Core(const Config& c, metrics::Registry& registry)
-    : config(c), probe(registry), rates(*this), threads(thread_count(c), "gateway") {
+void Worker::run_actors() {
+  // An actor's own sends are run by the loop that it runs in.
+  if (running_actors_ || !actors) return;
+  running_actors_ = true;
+  while (actors->run()) {
+  }
+  running_actors_ = false;
+}
+
+Core::Core(const Config& c, metrics::Registry& registry, caf::actor_system& actor_system)
+    : config(c),
+      system(actor_system),
+      probe(registry),
+      rates(*this),
+      raystream_limits(config.raystream, std::chrono::steady_clock::now()),
+      raystream_probe(registry),
+      strangers_frames(config.raystream.max_unattached_memory),
+      frames(config.raystream.max_frame_memory),
+      threads(thread_count(c), "gateway") {
   for (size_t i = 0; i < threads.size(); ++i) workers.push_back(std::make_unique<Worker>(*this, i));
 }
 

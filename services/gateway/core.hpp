@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <unordered_set>
 #include <vector>
 
@@ -11,16 +12,28 @@
 #include "libs/net/io_threads.hpp"
 #include "libs/net/tls_context.hpp"
 #include "libs/net/wheel_driver.hpp"
+#include "libs/raystream/frame_stream.hpp"
+#include "libs/raystream/server_keys.hpp"
 #include "services/gateway/config.hpp"
 #include "services/gateway/key_resolver.hpp"
 #include "services/gateway/peers.hpp"
 #include "services/gateway/probe.hpp"
 #include "services/gateway/rate_gate.hpp"
+#include "services/gateway/raystream_limits.hpp"
+#include "services/gateway/raystream_probe.hpp"
 #include "services/gateway/token_cache.hpp"
+
+namespace caf {
+class actor_system;
+}
+namespace raymesh::actor {
+class LoopUnit;
+}
 
 namespace raymesh::gateway {
 
 class HttpSession;
+class RaystreamSession;
 class HttpExchange;
 struct Core;
 
@@ -45,20 +58,33 @@ struct Worker {
   KeyResolver keys;
   TokenCache tokens;
   std::unordered_set<HttpSession*> sessions;
+  std::unordered_set<RaystreamSession*> raystream_sessions;
+  // The sessions' actors run here; made and destroyed on this thread.
+  std::unique_ptr<actor::LoopUnit> actors;
+  /// Runs those that have got a message, and those that they send to.
+  void run_actors();
 
  private:
   std::vector<std::unique_ptr<HttpExchange>> free_exchanges_;
+  bool running_actors_ = false;
 };
 
 struct Core {
-  Core(const Config& config, metrics::Registry& registry);
+  Core(const Config& config, metrics::Registry& registry, caf::actor_system& system);
   ~Core();
 
   const Config config;
+  caf::actor_system& system;
   Peers peers;  // set once, before the port opens
   Probe probe;
   RateGate rates;
-  std::shared_ptr<net::TlsContext> tls;  // nullptr: plain
+  std::optional<raystream::ServerKeys> raystream_keys;  // set once, before the port opens
+  RaystreamLimits raystream_limits;
+  RaystreamProbe raystream_probe;
+  raystream::FrameBudget strangers_frames;  // incomplete frames of who is not attached
+  raystream::FrameBudget frames;            // and of the others
+  std::atomic<uint64_t> result_memory{0};   // results that wait to be sent
+  std::shared_ptr<net::TlsContext> tls;     // nullptr: plain
   std::atomic<bool> draining{false};
   std::atomic<uint64_t> body_memory{0};
   std::atomic<int64_t> calls{0};  // in flight at the services, all kinds

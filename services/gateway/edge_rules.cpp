@@ -39,6 +39,12 @@ std::string client_address(const net::RequestHead& head, const std::string& peer
   return ec ? peer : a.to_string();
 }
 
+std::string address_text(const address& a) {
+  if (a.is_v6() && a.to_v6().is_v4_mapped())
+    return boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, a.to_v6()).to_string();
+  return a.to_string();
+}
+
 std::string address_bucket(const std::string& text) {
   if (text.find(':') == std::string::npos) return text;
   boost::system::error_code ec;

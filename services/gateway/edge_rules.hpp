@@ -2,6 +2,7 @@
 // is, whether a development key may be used from there, and which ids it brought. Pure; any thread.
 #pragma once
 
+#include <boost/asio/ip/address.hpp>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,9 @@ namespace raymesh::gateway {
 /// Anything that is not an address there falls back to `peer`.
 std::string client_address(const net::RequestHead& head, const std::string& peer,
                            size_t trusted_hops);
+
+/// The address of a connection's other end as a text; IPv4 in IPv6 is IPv4.
+std::string address_text(const boost::asio::ip::address& address);
 
 /// The name that clients of one network are counted under: an IPv4 address, or an IPv6 /64.
 std::string address_bucket(const std::string& address);

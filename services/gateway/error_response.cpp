@@ -13,6 +13,11 @@ uint32_t whole_seconds(std::chrono::milliseconds time) {
 
 }  // namespace
 
+std::string_view public_message(const Error& error) {
+  const bool internal = error.is(errors::kInternal) || error.is(errors::kUnavailable);
+  return internal || error.message.empty() ? error.kind->meaning : std::string_view(error.message);
+}
+
 ErrorResponse append_error(std::string& body, const Error& error) {
   ErrorResponse response;
   response.status = error.http_status();
@@ -21,10 +26,7 @@ ErrorResponse append_error(std::string& body, const Error& error) {
   json::Object o(body);
   if (error.is(errors::kMigrationFailed) || error.is(errors::kForbiddenStatement))
     o.boolean("success", false);
-  // The message of a defect or of a lost connection names internals; the log has it.
-  const bool internal = error.is(errors::kInternal) || error.is(errors::kUnavailable);
-  o.string("error", internal || error.message.empty() ? error.kind->meaning
-                                                      : std::string_view(error.message));
+  o.string("error", public_message(error));
   o.string("code", error.code());
   if (response.status == 429) {
     o.boolean("rate_limit", true);

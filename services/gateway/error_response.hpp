@@ -3,10 +3,15 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "libs/base/result.hpp"
 
 namespace raymesh::gateway {
+
+/// What a client may read: the message of a defect or of a lost connection names internals, so its
+/// row's meaning stands for it; the log has the message.
+std::string_view public_message(const Error& error);
 
 struct ErrorResponse {
   int status = 500;

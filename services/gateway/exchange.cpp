@@ -1,6 +1,7 @@
 #include "services/gateway/exchange.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "services/gateway/core.hpp"
 
@@ -21,6 +22,15 @@ rpc::CallOptions Exchange::options(rpc::Repeat repeat, std::chrono::milliseconds
   return o;
 }
 
+rpc::CallOptions Exchange::channel_options(std::string_view channel, rpc::Repeat repeat) const {
+  rpc::CallOptions o = options(repeat);
+  std::string name = key().project_id;
+  name += '\n';
+  name += channel;
+  o.affinity = std::hash<std::string>()(name) | 1;
+  return o;
+}
+
 void Exchange::call(rpc::Peer& peer, std::string_view method, std::string payload,
                     const rpc::CallOptions& options, Next next) {
   next_ = next;
@@ -37,6 +47,7 @@ void Exchange::clear() {
   request_id_.clear();
   client_.clear();
   waiting_ = false;
+  then = nullptr;
   next_ = nullptr;
   peer_ = nullptr;
   ticket_ = 0;

@@ -44,6 +44,8 @@ class Exchange {
   common::v1::CallContext context;
   /// For the handler's own use between its steps.
   std::string note;
+  /// The same for what comes after a step that others have, too (with_user).
+  void (*then)(Exchange&) = nullptr;
 
   /// One call at a time; `next` may make another one. Cancelled when the client goes away.
   void call(rpc::Peer& peer, std::string_view method, std::string payload,
@@ -53,6 +55,10 @@ class Exchange {
   rpc::CallOptions options(rpc::Repeat repeat) const;
   /// The same with another timeout than the configured one.
   rpc::CallOptions options(rpc::Repeat repeat, std::chrono::milliseconds timeout) const;
+
+  /// Calls about one channel go to one node, as long as it is up: its order and presence live
+  /// there.
+  rpc::CallOptions channel_options(std::string_view channel, rpc::Repeat repeat) const;
 
   /// Parses a service's reply; false after a failure, which has then been answered.
   template <class Reply>

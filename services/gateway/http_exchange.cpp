@@ -33,7 +33,7 @@ void HttpExchange::send_call(std::string_view method, std::string payload,
 }
 
 void HttpExchange::start_answer(int status, uint64_t content_length, uint32_t retry_after,
-                            std::string_view allow) {
+                                std::string_view allow) {
   status_ = status;
   out_.clear();
   ResponseHead head;
@@ -54,8 +54,8 @@ void HttpExchange::reply(int status, std::string_view json) {
   if (!head_request_) out_ += json;
 }
 
-void HttpExchange::reply_around(std::string_view before, std::string&& owner, std::string_view value,
-                            std::string_view after) {
+void HttpExchange::reply_around(std::string_view before, std::string&& owner,
+                                std::string_view value, std::string_view after) {
   if (core().draining.load(std::memory_order_relaxed)) close_ = true;
   start_answer(200, before.size() + value.size() + after.size(), 0, {});
   if (head_request_) return;

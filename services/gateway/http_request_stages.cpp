@@ -3,10 +3,12 @@
 #include <utility>
 
 #include "libs/base/json_writer.hpp"
+#include "libs/net/websocket/upgrade.hpp"
 #include "libs/telemetry/log.hpp"
 #include "services/gateway/core.hpp"
 #include "services/gateway/edge_rules.hpp"
 #include "services/gateway/http_session.hpp"
+#include "services/gateway/raystream_session.hpp"
 #include "services/gateway/request_id.hpp"
 
 namespace raymesh::gateway {
@@ -20,6 +22,7 @@ using Clock = HttpExchange::Clock;
 namespace {
 
 constexpr std::string_view kApi = "/api/v1/";
+constexpr std::string_view kRaystreamPath = "/raystream";
 constexpr std::string_view kDevice = "/api/v1/auth/device/";
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 // Bodies up to this size come out of the session's normal buffers; larger ones are reserved.
@@ -182,6 +185,7 @@ bool HttpSession::pass_gate(HttpExchange& ex) {
   auto fail = [&](const Error& error) { return answer([&] { ex.fail(error); }); };
 
   const std::string_view path = ex.path_;
+  if (path == kRaystreamPath) return open_raystream(ex);
   if (ex.method_ == "OPTIONS") return answer([&] { ex.reply(204, {}); });
   if (!path.starts_with(kApi)) {
     if (path != "/") return fail(Error(errors::kNotFound, "Not found"));
@@ -206,20 +210,57 @@ bool HttpSession::pass_gate(HttpExchange& ex) {
     if (!match.allowed.empty()) return answer([&] { ex.fail_method(match.allowed); });
     return fail(Error(errors::kUnknownEndpoint, "Unknown endpoint"));
   }
-  const std::string_view capability = match.route->capability;
-  if (!capability.empty() && (!ex.key_ || !ex.key_->may(capability)))
-    return fail(Error(errors::kPermissionDenied, "this API key's role lacks the capability \"" +
-                                                     std::string(capability) + '"'));
+  if (Status may = check_capability(*match.route, ex.key_.get()); !may.ok())
+    return fail(may.error());
   ex.route_ = match.route;
   ex.rest_ = match.rest;
-  const Config& config = core().config;
-  ex.max_body_ = match.route->body == BodyLimit::kSmall
-                     ? std::min<uint64_t>(kSmallBody, config.max_body)
-                 : match.route->body == BodyLimit::kMigration ? config.max_migration
-                                                              : config.max_body;
+  ex.max_body_ = body_limit(*match.route, core().config);
   if (ex.body_size_ > ex.max_body_) return fail(too_large(ex.max_body_));
   ex.stage_ = Stage::kBody;
   return true;
+}
+
+// The connection becomes that of a raystream session.
+bool HttpSession::open_raystream(HttpExchange& ex) {
+  auto fail = [&](const Error& error) {
+    close_unless_body_is_here(ex);
+    ex.fail(error);
+    ex.stage_ = Stage::kAnswer;
+    return true;
+  };
+  if (!core().raystream_keys)
+    return fail(Error(errors::kNotFound,
+                      "raystream is off: this gateway has no signing keys (--raystream-keys)"));
+  if (core().draining.load(std::memory_order_relaxed))
+    return fail(Error(errors::kOverloaded, "the gateway is stopping", std::chrono::seconds(1)));
+  const auto upgrade = net::websocket::parse_upgrade(input(ex).substr(0, ex.head_size_));
+  if (!upgrade.ok()) return fail(upgrade.error());
+  if (!upgrade->is_upgrade || upgrade->version != 13 || upgrade->key.empty() || upgrade->has_body)
+    return fail(Error(errors::kInvalidRequest,
+                      "this path takes WebSockets (RFC 6455, version 13) and nothing else"));
+  if (!core().raystream_limits.open(address_bucket(ex.client_))) {
+    core().raystream_probe.handshake(RaystreamProbe::Handshake::kTooMany);
+    return fail(Error(errors::kOverloaded, "there are too many raystream sessions; try again",
+                      std::chrono::seconds(1)));
+  }
+  RaystreamOrigin origin{std::move(stream_),
+                         std::move(slot_),
+                         ex.client_,
+                         is_local_request(worker_.head),
+                         true,
+                         net::websocket::accept_response(upgrade->key),
+                         std::string(input(ex).substr(ex.head_size_))};
+  ex.status_ = 101;
+  finish(ex);
+  release_exchange();
+  fresh_ = {};
+  state_ = State::kClosed;
+  disarm();
+  worker_.sessions.erase(this);
+  counted_ = false;  // it is the session's connection now
+  core().open_sessions.fetch_sub(1);
+  RaystreamSession::open(worker_, std::move(origin));
+  return false;
 }
 
 // False: waits for auth. Sets key_ or key_error_.

@@ -2,6 +2,7 @@
 
 #include "libs/telemetry/log.hpp"
 #include "services/gateway/core.hpp"
+#include "services/gateway/edge_rules.hpp"
 
 namespace raymesh::gateway {
 
@@ -12,13 +13,6 @@ using Clock = HttpExchange::Clock;
 namespace {
 
 constexpr std::chrono::milliseconds kLingerTime{2'000};
-
-std::string address_text(const boost::asio::ip::address& address) {
-  if (address.is_v6() && address.to_v6().is_v4_mapped())
-    return boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6())
-        .to_string();
-  return address.to_string();
-}
 
 }  // namespace
 

@@ -65,6 +65,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession>,
 
   void begin(HttpExchange& ex);
   void split_target(HttpExchange& ex);
+  bool open_raystream(HttpExchange& ex);
   bool find_key(HttpExchange& ex);
   bool within_rate(HttpExchange& ex);
   bool reserve_body(HttpExchange& ex, uint64_t bytes);
@@ -87,7 +88,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession>,
   net::ConnectionSlot slot_;
   std::string address_;
   std::unique_ptr<HttpExchange> exchange_;  // nullptr while idle
-  std::string_view fresh_;              // in the worker's scratch, during read()
+  std::string_view fresh_;                  // in the worker's scratch, during read()
   State state_ = State::kOpen;
   Waiting waiting_for_ = Waiting::kNothing;
   bool read_armed_ = false;

@@ -28,7 +28,11 @@ KeyResolver::KeyResolver(Core& core, size_t thread) : core_(core), thread_(threa
 
 KeyResolver::State KeyResolver::find(std::string_view key, KeyInfoPtr& info,
                                      Clock::time_point now) {
-  std::string hash = crypto::sha256(key);
+  return find_hash(crypto::sha256(key), info, now);
+}
+
+KeyResolver::State KeyResolver::find_hash(std::string hash, KeyInfoPtr& info,
+                                          Clock::time_point now) {
   ApiKeyCache::Found found = cache_.find(hash, now);
   switch (found.state) {
     case ApiKeyCache::Found::State::kKnown:

@@ -1,31 +1,21 @@
 // /api/v1/realtime: connection tokens, publishing, presence, history and revoking. The WebSocket
 // itself ends at a realtime node.
 #include <charconv>
-#include <functional>
 
 #include "libs/base/encoding.hpp"
 #include "libs/base/json_writer.hpp"
-#include "libs/crypto/hash.hpp"
-#include "raymesh/auth/v1/auth.pb.h"
 #include "raymesh/realtime/v1/realtime.pb.h"
 #include "services/gateway/core.hpp"
 #include "services/gateway/edge_rules.hpp"
 #include "services/gateway/exchange.hpp"
 #include "services/gateway/request_body.hpp"
 #include "services/gateway/routes.hpp"
+#include "services/gateway/user_token.hpp"
 
 namespace raymesh::gateway {
 namespace {
 
 constexpr uint64_t kMaxPage = 10'000;
-
-// Calls about one channel go to one node, as long as it is up: its order and presence live there.
-rpc::CallOptions channel_options(const Exchange& ex, const std::string& channel,
-                                 rpc::Repeat repeat) {
-  rpc::CallOptions options = ex.options(repeat);
-  options.affinity = std::hash<std::string>()(ex.key().project_id + '\n' + channel) | 1;
-  return options;
-}
 
 void on_minted(Exchange& ex, Result<std::string> result) {
   realtime::v1::MintReply reply;
@@ -39,23 +29,9 @@ void on_minted(Exchange& ex, Result<std::string> result) {
 }
 
 // `note` is the serialized MintRequest.
-void mint_for_user(Exchange& ex, const VerifiedToken& token) {
-  ex.context.set_user(token.user);
-  ex.context.set_session(token.session);
+void send_mint(Exchange& ex) {
   ex.call(*ex.core().peers.realtime, "Mint", std::move(ex.note), ex.options(rpc::Repeat::kSafe),
           on_minted);
-}
-
-// `note` is the token's hash, then the serialized MintRequest.
-void on_verified(Exchange& ex, Result<std::string> result) {
-  auth::v1::VerifyTokenReply reply;
-  if (!ex.take(result, reply)) return;
-  if (!reply.valid()) return ex.fail(Error(errors::kInvalidToken, "the access token is not valid"));
-  const std::string hash = ex.note.substr(0, crypto::kSha256Bytes);
-  ex.note.erase(0, crypto::kSha256Bytes);
-  VerifiedToken token{ex.key().project_id, reply.user_id(), reply.session()};
-  ex.worker().tokens.put(hash, token, Exchange::Clock::now());
-  mint_for_user(ex, token);
 }
 
 // One of `grants`: {"channel": "room:*", "allow": ["subscribe", ...]}.
@@ -107,21 +83,8 @@ void mint(Exchange& ex) {
     request.set_ttl_seconds(whole_seconds(*ttl));
   }
 
-  const std::string_view token = ex.access_token();
-  if (token.empty())
-    return ex.call(*ex.core().peers.realtime, "Mint", request.SerializeAsString(),
-                   ex.options(rpc::Repeat::kSafe), on_minted);
-  std::string hash = crypto::sha256(token);
-  const VerifiedToken* known = ex.worker().tokens.find(hash, Exchange::Clock::now());
-  if (known && known->project == ex.key().project_id) {
-    ex.note = request.SerializeAsString();
-    return mint_for_user(ex, *known);
-  }
-  ex.note = std::move(hash) + request.SerializeAsString();
-  auth::v1::VerifyTokenRequest verify;
-  verify.set_access_token(token.data(), token.size());
-  ex.call(*ex.core().peers.auth, "VerifyToken", verify.SerializeAsString(),
-          ex.options(rpc::Repeat::kSafe), on_verified);
+  ex.note = request.SerializeAsString();
+  with_user(ex, send_mint);
 }
 
 void publish(Exchange& ex) {
@@ -133,7 +96,7 @@ void publish(Exchange& ex) {
   const std::string_view payload =
       members[1].value ? members[1].value->raw() : std::string_view("null");
   realtime::v1::PublishRequest request;
-  const auto options = channel_options(ex, *channel, rpc::Repeat::kNever);
+  const auto options = ex.channel_options(*channel, rpc::Repeat::kNever);
   request.set_channel(std::move(*channel));
   request.set_payload_json(payload.data(), payload.size());
   ex.call(*ex.core().peers.realtime, "Publish", request.SerializeAsString(), options,
@@ -177,7 +140,7 @@ void presence(Exchange& ex) {
   uint64_t limit = 0;
   if (!read_channel(ex, channel) || !read_number(ex, "limit", 1, kMaxPage, limit)) return;
   realtime::v1::PresenceRequest request;
-  const auto options = channel_options(ex, channel, rpc::Repeat::kSafe);
+  const auto options = ex.channel_options(channel, rpc::Repeat::kSafe);
   request.set_channel(std::move(channel));
   request.set_limit(static_cast<uint32_t>(limit));
   request.set_cursor(percent_decode(query_value(ex.query(), "cursor")).value_or("?"));
@@ -207,7 +170,7 @@ void history(Exchange& ex) {
       !read_number(ex, "offset", 0, uint64_t{1} << 53, offset))
     return;
   realtime::v1::HistoryRequest request;
-  const auto options = channel_options(ex, channel, rpc::Repeat::kSafe);
+  const auto options = ex.channel_options(channel, rpc::Repeat::kSafe);
   request.set_channel(std::move(channel));
   request.set_limit(static_cast<uint32_t>(limit));
   request.set_epoch(std::string(query_value(ex.query(), "epoch")));

@@ -1,6 +1,10 @@
 #include "services/gateway/routes.hpp"
 
+#include <algorithm>
 #include <vector>
+
+#include "services/gateway/api_key_cache.hpp"
+#include "services/gateway/config.hpp"
 
 namespace raymesh::gateway {
 namespace {
@@ -10,7 +14,7 @@ const std::vector<Route>& all_routes() {
   static const std::vector<Route> kRoutes = [] {
     std::vector<Route> all;
     for (auto area : {db_routes(), cache_routes(), realtime_routes(), auth_routes(), info_routes(),
-                      later_routes()})
+                      raystream_key_routes(), later_routes()})
       all.insert(all.end(), area.begin(), area.end());
     return all;
   }();
@@ -27,6 +31,24 @@ bool matches(const Route& route, std::string_view path, std::string_view& rest) 
 }
 
 }  // namespace
+
+uint64_t body_limit(const Route& route, const Config& config) {
+  switch (route.body) {
+    case BodyLimit::kSmall:
+      return std::min<uint64_t>(kSmallBody, config.max_body);
+    case BodyLimit::kDefault:
+      return config.max_body;
+    case BodyLimit::kMigration:
+      return config.max_migration;
+  }
+  return 0;
+}
+
+Status check_capability(const Route& route, const KeyInfo* key) {
+  if (route.capability.empty() || (key && key->may(route.capability))) return ok_status();
+  return Error(errors::kPermissionDenied,
+               "this API key's role lacks the capability \"" + std::string(route.capability) + '"');
+}
 
 RouteMatch find_route(std::string_view method, std::string_view path) {
   if (method == "HEAD") method = "GET";

@@ -4,13 +4,18 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "libs/base/result.hpp"
+
 namespace raymesh::gateway {
 
 class Exchange;
+struct Config;
+struct KeyInfo;
 
 /// Which of the configured limits a route's body has.
 enum class BodyLimit { kSmall, kDefault, kMigration };
@@ -35,12 +40,19 @@ std::span<const Route> db_routes();
 std::span<const Route> cache_routes();
 std::span<const Route> realtime_routes();
 std::span<const Route> later_routes();
+std::span<const Route> raystream_key_routes();
 
 struct RouteMatch {
   const Route* route = nullptr;
   std::string_view rest;  // with `open`: what lies between path and suffix
   std::string allowed;    // no route: the methods that the path has, for 405; empty: 404
 };
+
+/// The most bytes that its body may have.
+uint64_t body_limit(const Route& route, const Config& config);
+/// Whether the key may use the route; nullptr, for routes that need no key, may what needs no
+/// capability. Error: permission_denied.
+Status check_capability(const Route& route, const KeyInfo* key);
 
 /// `path` as sent, below /api/v1/; `method` HEAD finds GET.
 RouteMatch find_route(std::string_view method, std::string_view path);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { bin } from '../support/paths.mjs';
 import { Child, waitFor } from '../support/processes.mjs';
 
-export const kAnyPorts = ['--port', '0', '--realtime-port', '0', '--ops-port', '0'];
+export const kAnyPorts = ['--port', '0', '--realtime-port', '0', '--raystream-port', '0', '--ops-port', '0'];
 
 /** A fresh folder that goes with the test. */
 export function temporaryFolder(t) {

@@ -234,7 +234,7 @@ test('a port that is taken is named, and no server is left', async (t) => {
   const dev = await Dev.start(t, folder);
   const other = folderIn(t);
   const port = new URL(dev.told.url).port;
-  const { code, said } = await new Dev(t, ['--data-dir', other, '--port', port, '--realtime-port', '0', '--ops-port', '0']).refusal();
+  const { code, said } = await new Dev(t, ['--data-dir', other, '--port', port, '--realtime-port', '0', '--raystream-port', '0', '--ops-port', '0']).refusal();
   assert.equal(code, 1);
   assert.match(said, new RegExp(port));
   assert.equal(readFileSync(join(other, 'children'), 'utf8'), '');

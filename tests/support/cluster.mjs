@@ -112,8 +112,11 @@ class SeparateCluster extends Cluster {
     this.raymesh('certs', 'dev', '--out', this.certificates);
 
     const names = ['auth', 'storage', 'cache', 'realtime', 'gateway'];
-    const ports = await freePorts(12);
-    const [gatewayPort, realtimePort] = ports.splice(0, 2);
+    const ports = await freePorts(13);
+    const [gatewayPort, realtimePort, raystreamPort] = ports.splice(0, 3);
+    this.raystreamPort = raystreamPort;
+    this.raystreamKeys = join(this.folder, 'raystream-keys');
+    this.raymesh('raystream', 'key', 'create', this.raystreamKeys);
     const grpc = Object.fromEntries(names.slice(0, 4).map((n) => [n, ports.shift()]));
     const ops = Object.fromEntries(names.map((n) => [n, ports.shift()]));
     this.names = names;
@@ -164,6 +167,11 @@ ${realtimeBroker === 'redis' ? `  broker: redis\n  state-url: ${this.redis[1].ur
   key-burst: 1000000
   address-rate: 1000000
   address-burst: 1000000
+  raystream-listen: 127.0.0.1:${raystreamPort}
+  raystream-keys-file: ${this.raystreamKeys}
+  raystream-address-handshake-rate: 1000000
+  raystream-address-handshake-burst: 1000000
+  raystream-handshake-rate: 1000000
 `);
     this.config = config;
     this.services = Object.fromEntries(names.map((n) => [n, this.#service(n, n, ops[n], n === 'realtime' ? realtimeFlags : [])]));
@@ -188,15 +196,15 @@ ${realtimeBroker === 'redis' ? `  broker: redis\n  state-url: ${this.redis[1].ur
     ], `http://127.0.0.1:${opsPort}/readyz`, join(this.folder, `${name}.log`));
   }
 
-  /** One more gateway or realtime node, with flags of its own, ready; `port` is its public one. Ends with the cluster. */
+  /** One more gateway or realtime node, with flags of its own, ready; `port` is its public one, `raystreamPort` a gateway's TCP port. Ends with the cluster. */
   async add(program, ...flags) {
     const [port, grpc, ops] = await freePorts(3);
-    const listen = { gateway: ['--listen', `127.0.0.1:${port}`], realtime: ['--listen', `127.0.0.1:${grpc}`, '--public-listen', `127.0.0.1:${port}`] };
+    const listen = { gateway: ['--listen', `127.0.0.1:${port}`, '--raystream-listen', `127.0.0.1:${grpc}`], realtime: ['--listen', `127.0.0.1:${grpc}`, '--public-listen', `127.0.0.1:${port}`] };
     const name = `${program}-${this.names.length}`;
     const service = (this.services[name] = this.#service(name, program, ops, [...listen[program], ...flags]));
     this.names.push(name);
     await service.start();
-    return Object.assign(service, { port });
+    return Object.assign(service, program === 'gateway' ? { port, raystreamPort: grpc } : { port });
   }
 
   #serverUrl() {
@@ -248,7 +256,7 @@ class DevCluster extends Cluster {
   static async start() {
     const c = new DevCluster();
     const ready = join(c.folder, 'ready.json');
-    c.child = new Child('raymesh dev', join(bin, 'raymesh'), ['dev', '--realtime-channel-rules', 'hist:* history=100', '--data-dir', join(c.folder, 'data'), '--port', '0', '--realtime-port', '0', '--ops-port', '0', '--ready-file', ready], {
+    c.child = new Child('raymesh dev', join(bin, 'raymesh'), ['dev', '--realtime-channel-rules', 'hist:* history=100', '--data-dir', join(c.folder, 'data'), '--port', '0', '--realtime-port', '0', '--raystream-port', '0', '--ops-port', '0', '--ready-file', ready], {
       env: { PATH: process.env.PATH },
       log: join(c.folder, 'dev.log'),
     });
@@ -259,6 +267,8 @@ class DevCluster extends Cluster {
       c.realtimeUrl = told.realtime_url;
       c.realtimeUrls = [c.realtimeUrl];
       c.apiKey = told.api_key;
+      c.opsUrl = told.ops_url;
+      c.raystreamPort = Number(told.raystream.split(':').at(-1));
       const dataDir = ['--data-dir', join(c.folder, 'data')];
       c.raymesh('project', 'create', kOtherProject, ...dataDir);
       c.otherApiKey = JSON.parse(c.raymesh('key', 'create', '--project', kOtherProject, '--json', ...dataDir)).key;

@@ -3,7 +3,7 @@ import { connect, createServer } from 'node:net';
 import { Client } from './client.mjs';
 import { ServerConnection } from './server.mjs';
 
-function bind(socket, make) {
+export function bind(socket, make) {
   socket.setNoDelay(true);
   const connection = make({
     write: (bytes) => socket.writable && socket.write(bytes),

@@ -1,0 +1,86 @@
+#include "services/gateway/raystream_actor.hpp"
+
+#include <caf/actor_cast.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/exit_reason.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include "libs/actor/loop_unit.hpp"
+#include "services/gateway/core.hpp"
+#include "services/gateway/raystream_call.hpp"
+#include "services/gateway/raystream_session.hpp"
+
+namespace raymesh::gateway {
+namespace {
+
+struct Holder {
+  static inline const char* name = "raystream_session";
+  std::shared_ptr<RaystreamSession> session;
+};
+using Self = RaystreamActor::stateful_pointer<Holder>;
+
+RaystreamActor::behavior_type behave(Self self, std::shared_ptr<RaystreamSession> owner) {
+  self->state.session = std::move(owner);
+  RaystreamSession* session = self->state.session.get();
+  auto after = [self, session] {
+    session->after_message();
+    if (session->ended()) self->quit();
+  };
+  return {
+      [=](const Begin&) {
+        session->begin();
+        after();
+      },
+      [=](const Readable&) {
+        session->readable();
+        after();
+      },
+      [=](const Writable&) {
+        session->writable();
+        after();
+      },
+      [=](const Due&) {
+        session->due();
+        after();
+      },
+      [=](const Answered& m) {
+        session->answered(*m.call);
+        after();
+      },
+      [=](const Resumed& m) {
+        session->resumed(*m.call);
+        after();
+      },
+      [=](const Drain&) {
+        session->drain();
+        after();
+      },
+      [=](const Abort&) {
+        session->abort();
+        after();
+      },
+  };
+}
+
+}  // namespace
+
+caf::actor spawn_raystream_actor(caf::actor_system& system,
+                                 std::shared_ptr<RaystreamSession> session) {
+  auto handle = caf::actor_cast<caf::actor>(system.spawn<caf::lazy_init>(behave, session));
+  handle->attach_functor(
+      [weak = std::weak_ptr<RaystreamSession>(session)](const caf::error& reason) {
+        if (!reason || reason == caf::exit_reason::user_shutdown) return;
+        if (auto failed = weak.lock()) failed->failed();
+      });
+  return handle;
+}
+
+void send(RaystreamSession& session, caf::message message) {
+  if (session.ended()) return;
+  session.actor()->enqueue(nullptr, caf::make_message_id(), std::move(message),
+                           actor::LoopUnit::current());
+  session.worker().run_actors();
+}
+
+}  // namespace raymesh::gateway

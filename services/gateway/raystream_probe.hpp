@@ -1,0 +1,65 @@
+// All metrics of raystream sessions. Thread-safe; verbs for the logic, so that it knows no
+// registry.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libs/raystream/protocol.hpp"
+#include "libs/telemetry/metrics.hpp"
+
+namespace raymesh::gateway {
+
+struct RaystreamMethod;
+
+class RaystreamProbe {
+ public:
+  explicit RaystreamProbe(metrics::Registry& registry);
+
+  enum class Handshake : uint8_t { kDone, kRefused, kRateLimited, kTooMany, kTimedOut, kDropped };
+
+  void session_opened();
+  void session_attached();
+  void session_closed(bool was_attached);
+  void handshake(Handshake outcome);
+  void frame_received(size_t bytes);
+  void frame_sent();
+  void bytes_sent(size_t bytes);
+  void decrypt_failed();
+  /// By whom: the code that the gateway has closed with; kNone also for an end by the client.
+  void closed(raystream::ErrorCode code);
+  void dropped();
+  void slow_reader();
+  void heartbeat_missed();
+  void actor_failed();
+  /// `method` may be nullptr: there is none of that name.
+  void call_finished(const RaystreamMethod* method, int status, std::chrono::nanoseconds duration);
+
+ private:
+  static constexpr size_t kStatuses = 600;
+
+  metrics::Registry& registry_;
+  metrics::Gauge& open_;
+  metrics::Gauge& attached_;
+  std::array<metrics::Counter*, 6> handshakes_{};
+  metrics::Counter& frames_in_;
+  metrics::Counter& frames_out_;
+  metrics::Counter& bytes_in_;
+  metrics::Counter& bytes_out_;
+  metrics::Counter& decrypt_failures_;
+  std::array<metrics::Counter*, 15> closed_{};
+  metrics::Counter& dropped_;
+  metrics::Counter& slow_;
+  metrics::Counter& missed_;
+  metrics::Counter& failed_;
+  // By the method's place in the table, the last one for names that there are not.
+  std::vector<std::string> names_;
+  std::vector<std::unique_ptr<std::atomic<metrics::Counter*>[]>> by_status_;
+  std::vector<metrics::Histogram*> seconds_;
+};
+
+}  // namespace raymesh::gateway

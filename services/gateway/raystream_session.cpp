@@ -1,0 +1,536 @@
+#include "services/gateway/raystream_session.hpp"
+
+#include <algorithm>
+
+#include "libs/net/websocket/frame.hpp"
+#include "libs/raystream/plain_frame.hpp"
+#include "libs/raystream/session_id.hpp"
+#include "libs/telemetry/log.hpp"
+#include "services/gateway/core.hpp"
+#include "services/gateway/edge_rules.hpp"
+#include "services/gateway/raystream_actor.hpp"
+
+namespace raymesh::gateway {
+
+using net::IoResult;
+using net::IoState;
+using raystream::ErrorCode;
+using raystream::FrameType;
+namespace websocket = net::websocket;
+
+namespace {
+
+constexpr std::chrono::milliseconds kLingerTime{2'000};
+// Reads of one turn, so that one connection does not keep the others waiting.
+constexpr int kReadsPerTurn = 4;
+// With so much to be sent nothing more is read: who does not read gets no new calls in.
+constexpr size_t kBackedUp = 1 << 20;
+// Memory that an idle connection keeps for what comes next.
+constexpr size_t kKeepInput = 4 << 10;
+
+uint16_t websocket_code_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kNone:
+      return websocket::close_code::kNormal;
+    case ErrorCode::kServiceUnavailable:
+      return websocket::close_code::kServiceRestart;
+    case ErrorCode::kInternalError:
+      return websocket::close_code::kInternalError;
+    default:
+      return websocket::close_code::kPolicyViolation;
+  }
+}
+
+uint64_t unix_ms() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                   std::chrono::system_clock::now().time_since_epoch())
+                                   .count());
+}
+
+}  // namespace
+
+void RaystreamSession::open(Worker& worker, RaystreamOrigin origin) {
+  auto session = std::make_shared<RaystreamSession>(worker, std::move(origin));
+  session->actor_ = spawn_raystream_actor(worker.core.system, session);
+  worker.raystream_sessions.insert(session.get());
+  worker.core.open_sessions.fetch_add(1);
+  worker.core.raystream_probe.session_opened();
+  tell(*session, Begin{});
+}
+
+RaystreamSession::RaystreamSession(Worker& worker, RaystreamOrigin origin)
+    : worker_(worker),
+      stream_(std::move(origin.stream)),
+      slot_(std::move(origin.slot)),
+      client_(std::move(origin.client)),
+      bucket_(address_bucket(client_)),
+      local_(origin.local),
+      websocket_(origin.websocket),
+      handshake_(std::make_unique<raystream::ServerHandshake>()),
+      frames_(worker.core.strangers_frames),
+      in_(std::move(origin.input)),
+      budget_(&worker.core.strangers_frames),
+      opened_(Clock::now()) {
+  out_.append(origin.greeting);
+}
+
+Core& RaystreamSession::core() const {
+  return worker_.core;
+}
+
+void RaystreamSession::begin() {
+  last_frame_ = last_progress_ = opened_;
+  arm_timer();
+  if (!websocket_ && stream_.is_tls()) {
+    state_ = State::kTls;
+    return tls_handshake();
+  }
+  if (websocket_ && !in_.empty()) {
+    std::string bytes = std::exchange(in_, {});
+    take_websocket({bytes.data(), bytes.size()});
+  }
+  // OpenSSL may have read ahead.
+  if (state_ == State::kOpen) read();
+}
+
+// --- The connection ------------------------------------------------------------------------------
+
+void RaystreamSession::arm_read() {
+  if (read_armed_ || state_ == State::kEnded) return;
+  read_armed_ = true;
+  stream_.wait_readable([self = shared_from_this()](boost::system::error_code ec) {
+    self->read_armed_ = false;
+    if (!ec) tell(*self, Readable{});
+  });
+}
+
+void RaystreamSession::arm_write() {
+  if (write_armed_ || state_ == State::kEnded) return;
+  write_armed_ = true;
+  stream_.wait_writable([self = shared_from_this()](boost::system::error_code ec) {
+    self->write_armed_ = false;
+    if (!ec) tell(*self, Writable{});
+  });
+}
+
+void RaystreamSession::readable() {
+  switch (state_) {
+    case State::kTls:
+      return tls_handshake();
+    case State::kOpen:
+      return read();
+    case State::kClosing:
+      return discard();
+    case State::kEnded:
+      return;
+  }
+}
+
+void RaystreamSession::writable() {
+  if (state_ == State::kTls) tls_handshake();
+}
+
+void RaystreamSession::tls_handshake() {
+  switch (stream_.handshake().state) {
+    case IoState::kDone:
+      state_ = State::kOpen;
+      return read();
+    case IoState::kWantRead:
+      return arm_read();
+    case IoState::kWantWrite:
+      return arm_write();
+    case IoState::kEnd:
+    case IoState::kFailed:
+      return drop();
+  }
+}
+
+bool RaystreamSession::is_backed_up() const {
+  return out_.size() + queued_ > kBackedUp;
+}
+
+void RaystreamSession::read() {
+  for (int i = 0; i < kReadsPerTurn; ++i) {
+    if (is_backed_up()) {
+      readable_ = true;
+      return;
+    }
+    const IoResult r = stream_.read(worker_.scratch.get(), Worker::kScratch);
+    switch (r.state) {
+      case IoState::kDone: {
+        const std::span<char> bytes(worker_.scratch.get(), r.bytes);
+        websocket_ ? take_websocket(bytes) : take_stream(bytes);
+        if (state_ != State::kOpen) return;
+        // Less than what fits: nothing more is there. OpenSSL may hold more than it gave.
+        if (!stream_.is_tls() && r.bytes < Worker::kScratch) return arm_read();
+        break;
+      }
+      case IoState::kWantRead:
+      case IoState::kWantWrite:  // needs a renegotiation, which is off
+        return arm_read();
+      case IoState::kEnd:
+      case IoState::kFailed:
+        return drop();
+    }
+  }
+  // The others' turn.
+  core().threads.post(worker_.index, [self = shared_from_this()] { tell(*self, Readable{}); });
+}
+
+// What a client still sends after CLOSE is thrown away, so that the end of the connection does not
+// overtake the CLOSE.
+void RaystreamSession::discard() {
+  for (int i = 0; i < 16; ++i) {
+    const IoResult r = stream_.read(worker_.scratch.get(), Worker::kScratch);
+    if (r.state == IoState::kWantRead) return arm_read();
+    if (r.state != IoState::kDone) return end();
+  }
+  arm_read();
+}
+
+void RaystreamSession::flush() {
+  if (state_ == State::kEnded || state_ == State::kTls) return;
+  for (;;) {
+    pump();
+    if (out_.empty()) break;
+    const std::string_view bytes = out_.bytes();
+    const IoResult r = stream_.write(bytes.data(), bytes.size());
+    switch (r.state) {
+      case IoState::kDone:
+        core().raystream_probe.bytes_sent(r.bytes);
+        out_.consumed(r.bytes);
+        last_progress_ = Clock::now();
+        continue;
+      case IoState::kWantWrite:
+        if (out_.size() + queued_ > core().config.raystream.max_queued) {
+          core().raystream_probe.slow_reader();
+          return end();
+        }
+        return arm_write();
+      case IoState::kWantRead:
+        return arm_read();
+      case IoState::kEnd:
+      case IoState::kFailed:
+        return drop();
+    }
+  }
+  if (state_ == State::kClosing) {
+    if (!std::exchange(end_sent_, true)) stream_.shutdown_send();
+    return discard();
+  }
+  if (std::exchange(readable_, false))
+    core().threads.post(worker_.index, [self = shared_from_this()] { tell(*self, Readable{}); });
+}
+
+void RaystreamSession::after_message() {
+  flush();
+  if (draining_ && state_ == State::kOpen && calls_.empty()) {
+    close(ErrorCode::kServiceUnavailable, "the gateway is stopping: connect anew");
+    flush();
+  }
+}
+
+// --- Frames --------------------------------------------------------------------------------------
+
+raystream::Expected RaystreamSession::expected() const {
+  return handshake_ ? raystream::ServerHandshake::expected() : session_.expected();
+}
+
+void RaystreamSession::take_stream(std::span<char> bytes) {
+  frames_.feed(bytes);
+  while (state_ == State::kOpen) {
+    const auto next = frames_.next(expected());
+    if (next.status == raystream::ParseStatus::kNeedMore) return;
+    if (next.status == raystream::ParseStatus::kRefused) return refuse(next.refusal);
+    take_frame(next.frame);
+  }
+}
+
+// Counts what incomplete messages hold. False: the budget has no room.
+bool RaystreamSession::hold(size_t bytes) {
+  if (bytes > held_ && !budget_->take(bytes - held_)) return false;
+  if (bytes < held_) budget_->give_back(held_ - bytes);
+  held_ = bytes;
+  return true;
+}
+
+void RaystreamSession::take_websocket(std::span<char> bytes) {
+  const bool kept = !in_.empty();
+  if (kept) {
+    in_.append(bytes.data(), bytes.size());
+    bytes = {in_.data(), in_.size()};
+  }
+  size_t used = 0;
+  while (state_ == State::kOpen) {
+    websocket::Frame frame;
+    const auto parsed = websocket::parse_client_frame(
+        bytes.subspan(used), expected().max_payload + raystream::kFrameOverhead, frame);
+    if (parsed.status == websocket::ParseStatus::kNeedMore) break;
+    if (parsed.status == websocket::ParseStatus::kError)
+      return close(ErrorCode::kInvalidRequest, "not a message that may come now", parsed.error);
+    used += parsed.bytes;
+    if (!take_websocket_frame(frame)) return;
+  }
+  if (state_ != State::kOpen) return;
+  if (kept) {
+    in_.erase(0, used);
+    if (in_.empty() && in_.capacity() > kKeepInput) in_ = {};
+  } else {
+    in_.assign(bytes.data() + used, bytes.size() - used);
+  }
+  if (!hold(in_.size() + assembler_.buffered()))
+    close(ErrorCode::kServiceUnavailable, "too many bytes of incomplete frames");
+}
+
+// False: the session has ended, or is about to.
+bool RaystreamSession::take_websocket_frame(websocket::Frame& frame) {
+  switch (frame.opcode) {
+    case websocket::Opcode::kPing: {
+      std::string pong;
+      websocket::append_server_frame(pong, websocket::Opcode::kPong,
+                                     {frame.payload.data(), frame.payload.size()});
+      out_.append(pong);
+      // Who only pings and does not read is not written for without an end.
+      if (out_.size() <= core().config.raystream.max_queued) return true;
+      core().raystream_probe.slow_reader();
+      end();
+      return false;
+    }
+    case websocket::Opcode::kPong:
+      return true;
+    case websocket::Opcode::kClose:
+      // The stream's end without CLOSE; RFC 6455 section 5.5.1 wants an answer.
+      out_.append(websocket::close_frame(websocket::close_code::kNormal, {}));
+      core().raystream_probe.dropped();
+      begin_closing();
+      return false;
+    default:
+      break;
+  }
+  websocket::MessageAssembler::Message message;
+  uint16_t error = 0;
+  switch (
+      assembler_.add(frame, expected().max_payload + raystream::kFrameOverhead, message, error)) {
+    case websocket::MessageAssembler::Status::kIncomplete:
+      return true;
+    case websocket::MessageAssembler::Status::kError:
+      close(ErrorCode::kInvalidRequest, "not a message that may come now", error);
+      return false;
+    case websocket::MessageAssembler::Status::kMessage:
+      break;
+  }
+  if (message.is_text) {
+    close(ErrorCode::kInvalidRequest, "a text message; frames are binary",
+          websocket::close_code::kUnsupportedData);
+    return false;
+  }
+  take_frame(message.payload);
+  assembler_.release();
+  return state_ == State::kOpen;
+}
+
+void RaystreamSession::take_frame(std::span<char> frame) {
+  core().raystream_probe.frame_received(frame.size());
+  if (handshake_) return shake_hands(frame);
+  raystream::Incoming in;
+  const raystream::Refusal refusal = session_.open(frame, in);
+  if (refusal) return refuse(refusal);
+  last_frame_ = Clock::now();
+  missed_beats_ = 0;
+  if (in.type == FrameType::kClose) {
+    core().raystream_probe.closed(ErrorCode::kNone);
+    if (websocket_) out_.append(websocket::close_frame(websocket::close_code::kNormal, {}));
+    return begin_closing();
+  }
+  take_message(in.type, {in.payload.data(), in.payload.size()});
+}
+
+void RaystreamSession::shake_hands(std::span<char> frame) {
+  const auto now = Clock::now();
+  auto& probe = core().raystream_probe;
+  handshake_counted_ = true;
+  if (!core().raystream_limits.handshake(bucket_, now)) {
+    probe.handshake(RaystreamProbe::Handshake::kRateLimited);
+    return close(ErrorCode::kRateLimited, "too many handshakes; try again later");
+  }
+  raystream::Refusal refusal = handshake_->read({frame.data(), frame.size()});
+  if (!refusal) {
+    // What cannot be resumed begins anew, under another id; nothing is stored yet.
+    const uint64_t ms = unix_ms();
+    const std::string id = raystream::new_session_id(ms);
+    const auto life = core().config.raystream.attach_timeout;
+    raystream::OutgoingBuffer response;
+    refusal =
+        handshake_->accept(*core().raystream_keys,
+                           {id, {}, ms + static_cast<uint64_t>(life.count())}, response, session_);
+    if (!refusal) append_message(response.bytes());
+  }
+  if (refusal) {
+    probe.handshake(RaystreamProbe::Handshake::kRefused);
+    return refuse(refusal);
+  }
+  probe.handshake(RaystreamProbe::Handshake::kDone);
+  probe.frame_sent();
+  handshake_.reset();
+  shaken_ = last_frame_ = now;
+  arm_timer();
+}
+
+// A whole frame that is no session's to seal in place.
+void RaystreamSession::append_message(std::string_view frame) {
+  if (websocket_) {
+    char* header = out_.extend(websocket::server_header_bytes(frame.size()));
+    websocket::write_server_header(header, websocket::Opcode::kBinary, frame.size());
+  }
+  out_.append(frame);
+}
+
+bool RaystreamSession::send_frame(FrameType type, std::initializer_list<std::string_view> pieces) {
+  size_t bytes = 0;
+  for (const std::string_view piece : pieces) bytes += piece.size();
+  const bool fits = !session_.closed() && bytes <= session_.max_payload();
+  if (fits && websocket_) {
+    const size_t size = bytes + raystream::kFrameOverhead;
+    char* header = out_.extend(websocket::server_header_bytes(size));
+    websocket::write_server_header(header, websocket::Opcode::kBinary, size);
+  }
+  if (!fits || session_.seal(type, pieces, out_) != raystream::Sent::kOk) {
+    // Nobody may read what would come behind a frame that is missing.
+    log::error("a raystream frame could not be sent", {{"bytes", bytes}});
+    end();
+    return false;
+  }
+  core().raystream_probe.frame_sent();
+  return true;
+}
+
+// --- Times ---------------------------------------------------------------------------------------
+
+void RaystreamSession::on_timeout() {
+  tell(*this, Due{});
+}
+
+void RaystreamSession::arm_timer() {
+  const RaystreamConfig& config = core().config.raystream;
+  const auto now = Clock::now();
+  auto until = config.check_period;
+  auto bound = [&](Clock::time_point when) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(when - now);
+    until = std::min(until, std::max(left, std::chrono::milliseconds(1)));
+  };
+  if (state_ == State::kClosing) {
+    until = kLingerTime;
+  } else if (handshake_) {
+    bound(opened_ + config.handshake_timeout);
+  } else if (!attached_) {
+    bound(shaken_ + config.attach_timeout);
+  }
+  worker_.wheel.arm(*this, until);
+}
+
+void RaystreamSession::due() {
+  const auto now = Clock::now();
+  const RaystreamConfig& config = core().config.raystream;
+  if (state_ == State::kEnded) return;
+  if (state_ == State::kClosing) return end();
+  // What the last answers needed; the next ones find it again while the session is busy.
+  if (out_.empty()) out_.release();
+  if (!out_.empty() && now - last_progress_ > core().config.write_timeout) {
+    core().raystream_probe.slow_reader();
+    return end();
+  }
+  if (handshake_) {
+    if (now - opened_ >= config.handshake_timeout) {
+      handshake_counted_ = true;
+      core().raystream_probe.handshake(RaystreamProbe::Handshake::kTimedOut);
+      if (state_ == State::kTls) return end();
+      return close(ErrorCode::kTimeout, "no handshake in time");
+    }
+  } else if (!attached_) {
+    if (now - shaken_ >= config.attach_timeout)
+      return close(ErrorCode::kTimeout, "not attached in time");
+  } else {
+    check_lives(now);
+  }
+  if (state_ == State::kOpen || state_ == State::kTls) arm_timer();
+}
+
+// --- The end -------------------------------------------------------------------------------------
+
+void RaystreamSession::refuse(const raystream::Refusal& refusal) {
+  if (refusal.code == ErrorCode::kDecryptionFailed) core().raystream_probe.decrypt_failed();
+  close(refusal.code, refusal.why);
+}
+
+void RaystreamSession::close(ErrorCode code, std::string_view reason, uint16_t websocket_code) {
+  if (state_ != State::kOpen) return;
+  raystream::OutgoingBuffer frame;
+  if (handshake_)
+    raystream::append_plain_close(code, reason, frame);
+  else
+    session_.close(code, reason, frame);
+  if (!frame.empty()) append_message(frame.bytes());
+  if (websocket_)
+    out_.append(websocket::close_frame(
+        websocket_code != 0 ? websocket_code : websocket_code_of(code), reason));
+  core().raystream_probe.closed(code);
+  begin_closing();
+}
+
+void RaystreamSession::begin_closing() {
+  if (state_ == State::kEnded) return;
+  state_ = State::kClosing;
+  session_.drop();
+  for (auto& [id, call] : calls_) call->abandon();
+  calls_.clear();
+  sending_.clear();
+  core().result_memory.fetch_sub(queued_, std::memory_order_relaxed);
+  queued_ = 0;
+  arm_timer();
+}
+
+// The connection broke, or its end came without CLOSE.
+void RaystreamSession::drop() {
+  if (state_ == State::kOpen || state_ == State::kTls) core().raystream_probe.dropped();
+  end();
+}
+
+void RaystreamSession::drain() {
+  draining_ = true;
+}
+
+void RaystreamSession::abort() {
+  if (state_ == State::kOpen) {
+    close(ErrorCode::kServiceUnavailable, "the gateway is stopping: connect anew");
+    flush();
+  }
+  end();
+}
+
+void RaystreamSession::failed() {
+  if (state_ == State::kEnded) return;
+  core().raystream_probe.actor_failed();
+  log::error("a raystream session's actor has died", {{"client", client_}});
+  end();
+}
+
+void RaystreamSession::end() {
+  if (state_ == State::kEnded) return;
+  auto self = shared_from_this();
+  begin_closing();
+  state_ = State::kEnded;
+  if (handshake_ && !handshake_counted_)
+    core().raystream_probe.handshake(RaystreamProbe::Handshake::kDropped);
+  disarm();
+  stream_.close();
+  hold(0);
+  worker_.raystream_sessions.erase(this);
+  core().raystream_limits.closed(bucket_, attached_);
+  core().raystream_probe.session_closed(attached_);
+  core().probe.connection_closed();
+  core().open_sessions.fetch_sub(1);
+  slot_.release();
+  actor_ = nullptr;
+}
+
+}  // namespace raymesh::gateway
