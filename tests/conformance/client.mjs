@@ -1,7 +1,10 @@
-// What every conformance test starts from: the SDK pointed at the cluster under test, and small helpers.
+// What every conformance test starts from: the SDK pointed at the cluster under test, or our own client over raystream in its place
+// (RAYMESH_CLIENT=raystream), and small helpers.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { after } from 'node:test';
 import { dontcode } from '@dontcode2/backend';
+import WebSocket from 'ws';
 
 function setting(name) {
   const value = process.env[name];
@@ -13,10 +16,27 @@ export const url = setting('RAYMESH_URL');
 export const apiKey = setting('RAYMESH_API_KEY');
 export const otherKey = setting('RAYMESH_OTHER_API_KEY');
 
+export const overRaystream = process.env.RAYMESH_CLIENT === 'raystream';
+const { raymesh } = overRaystream ? await import('../../clients/js/dist/esm/index.js') : {};
+// One session for the same options, as an application has it; without its end the process would not end.
+const clients = new Map();
+after(async () => {
+  // What a file has tested went over a session and not somehow else.
+  if (overRaystream) assert.ok([...clients.values()].some((client) => client.raystream.sessionId), 'no session was attached');
+  await Promise.all([...clients.values()].map((client) => client.close()));
+});
+
+function connect(options) {
+  if (!overRaystream) return dontcode(options);
+  const key = JSON.stringify(options);
+  if (!clients.has(key)) clients.set(key, raymesh({ ...options, webSocket: WebSocket }));
+  return clients.get(key);
+}
+
 /** The SDK's client; `options` as the SDK takes them. */
-export const sdk = (options = {}) => dontcode({ baseUrl: url, apiKey, ...options });
+export const sdk = (options = {}) => connect({ baseUrl: url, apiKey, ...options });
 /** A client of a second project on the same cluster. */
-export const otherProject = () => dontcode({ baseUrl: url, apiKey: otherKey });
+export const otherProject = () => connect({ baseUrl: url, apiKey: otherKey });
 
 const nodes = setting('RAYMESH_REALTIME_URLS').split(',');
 let turn = 0;

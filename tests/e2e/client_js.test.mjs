@@ -1,0 +1,80 @@
+// clients/js against the real gateway, over both transports: what the conformance suite (--client raystream) does not do.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import WebSocket from 'ws';
+import { raymesh } from '../../clients/js/dist/esm/index.js';
+import { startCluster } from '../support/cluster.mjs';
+import { waitFor } from '../support/processes.mjs';
+
+let cluster;
+let serverKeys;
+const clients = [];
+before(async () => {
+  cluster = await startCluster('separate');
+  const response = await fetch(`${cluster.url}/api/v1/raystream/key`, { headers: { authorization: `Bearer ${cluster.apiKey}` } });
+  serverKeys = (await response.json()).keys;
+});
+after(async () => {
+  await Promise.all(clients.map((client) => client.close()));
+  const problems = await cluster?.stop();
+  assert.deepEqual(problems, []);
+});
+
+const addresses = { ws: () => cluster.url, tcp: () => `tcp://127.0.0.1:${cluster.raystreamPort}` };
+
+function connect(kind, options = {}) {
+  const client = raymesh({ url: addresses[kind](), apiKey: cluster.apiKey, webSocket: WebSocket, serverKeys, ...options });
+  clients.push(client);
+  return client;
+}
+
+for (const kind of ['ws', 'tcp']) {
+  for (const cipher of ['chacha20-poly1305', 'aes-256-gcm']) {
+    test(`${kind}, ${cipher}: many calls at once, a change of keys, several MiB`, async () => {
+      const client = connect(kind, { ciphers: [cipher], timeoutMs: 60_000 });
+      for (let at = 0; at < 17_000; at += 200) {
+        const answers = await Promise.all(Array.from({ length: 200 }, (_, i) => client.call('raystream.echo', at + i)));
+        answers.forEach((answer, i) => assert.equal(answer, at + i));
+      }
+      assert.equal(client.raystream.cipher, cipher);
+      const bytes = Uint8Array.from({ length: 3 * 1048576 + 17 }, (_, i) => i * 13);
+      assert.ok(Buffer.from(await client.call('raystream.echo', bytes)).equals(bytes));
+    });
+  }
+
+  test(`${kind}: a wrong API key, a wrong pin and a dead port fail clearly`, async () => {
+    await assert.rejects(connect(kind, { apiKey: 'dc_wrong' }).db.users.find(), { name: 'DontCodeError', status: 401, code: 'invalid_api_key' });
+    const pins = [{ id: serverKeys[0].id, publicKey: new Uint8Array(32).fill(7) }];
+    await assert.rejects(connect(kind, { serverKeys: pins }).db.users.find(), { code: 'server_not_trusted', retryable: false });
+    const client = connect(kind, { url: kind === 'ws' ? 'http://127.0.0.1:9' : 'tcp://127.0.0.1:9', timeoutMs: 500 });
+    await assert.rejects(client.db.users.find(), { code: 'NetworkError', status: 0 });
+  });
+
+  test(`${kind}: a gateway that is killed: reads go on with the next one, a write under way is OUTCOME_UNKNOWN`, async () => {
+    const client = connect(kind, { timeoutMs: 60_000 });
+    const table = `killed_${kind}`;
+    await client.db.migrate({ sql: `create table ${table} (id bigserial primary key, n int)` });
+    await client.db(table).insert({ n: 1 });
+    const gateway = cluster.services.gateway;
+    const outcomes = [];
+    let stop = false;
+    const writing = (async () => {
+      for (let n = 2; !stop; ++n) await client.db(table).insert({ n }).then(() => outcomes.push('done'), (error) => outcomes.push(error.code));
+    })();
+    await waitFor(() => outcomes.length > 20, 'writes');
+    await gateway.kill();
+    const reading = client.db(table).count();
+    await gateway.start();
+    assert.ok((await reading) >= outcomes.filter((o) => o === 'done').length);
+    const before = outcomes.length;
+    await waitFor(() => outcomes.length > before + 20, 'writes with the new gateway');
+    stop = true;
+    await writing;
+    // One write at a time: at most one was under way.
+    const failed = outcomes.filter((o) => o !== 'done');
+    assert.ok(failed.length <= 1 && failed.every((code) => code === 'outcome_unknown'), failed.join());
+    const rows = (await client.db(table).count()) - 1;
+    const done = outcomes.length - failed.length;
+    assert.ok(rows === done || rows === done + failed.length, `${rows} rows of ${done} writes that were acknowledged, ${failed.length} unknown`);
+  });
+}
