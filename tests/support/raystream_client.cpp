@@ -17,10 +17,11 @@ RaystreamClient::RaystreamClient(Transport transport, int port, int receive_buff
   socket_.deadline = std::chrono::seconds(30);
 }
 
-std::string RaystreamClient::init(raystream::ClientOptions options) {
+std::string RaystreamClient::init(raystream::ClientOptions options,
+                                  const raystream::Resumption* resume) {
   handshake_.emplace(std::move(options));
   raystream::OutgoingBuffer out;
-  handshake_->start(nullptr, out);
+  handshake_->start(resume, out);
   return std::string(out.bytes());
 }
 

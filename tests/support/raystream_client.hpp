@@ -26,8 +26,8 @@ class RaystreamClient {
     bool plain = false;
   };
 
-  /// The INIT frame, to be sent or broken.
-  std::string init(raystream::ClientOptions options);
+  /// The INIT frame, to be sent or broken; with `resume` it asks to go on with that session.
+  std::string init(raystream::ClientOptions options, const raystream::Resumption* resume = nullptr);
   /// Sends INIT and reads RESPONSE. False: it was refused, see `closed`.
   bool shake_hands(raystream::ClientOptions options);
   /// Reads the answer to an INIT that was sent.
@@ -48,6 +48,7 @@ class RaystreamClient {
   /// The next frame, which must be RPC_ERROR.
   raymesh::raystream::v1::RpcError receive_error();
 
+  const raystream::ClientHandshake& handshake() const { return *handshake_; }
   WsClient& socket() { return socket_; }
   raystream::Session& session() { return session_; }
   std::optional<raystream::CloseReason> closed;

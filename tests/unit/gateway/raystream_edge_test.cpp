@@ -113,20 +113,14 @@ TEST_P(RaystreamEdgeTest, ShakesHandsWithTheKeyThatWasPinned) {
 TEST_P(RaystreamEdgeTest, ASessionThatIsToBeResumedBeginsAnew) {
   Gateway gateway;
   RaystreamClient client = connect(gateway);
-  raystream::Resumption resumption{"018f0000-0000-7000-8000-000000000000",
-                                   crypto::Secret(std::string(32, 'x'))};
-  raystream::ClientHandshake handshake(gateway.client());
-  raystream::OutgoingBuffer out;
-  handshake.start(&resumption, out);
-  client.send_frame(out.bytes());
-  if (GetParam() != Transport::kWebSocket) return;
-  const auto frame = client.socket().receive();
-  ASSERT_TRUE(frame);
-  raystream::Session session;
-  std::string response = frame->payload;
-  EXPECT_FALSE(handshake.read(response, session));
-  EXPECT_FALSE(handshake.resumed());
-  EXPECT_NE(session.id(), resumption.session_id);
+  const raystream::Resumption resumption{"018f0000-0000-7000-8000-000000000000",
+                                         crypto::Secret(std::string(32, 'x'))};
+  client.send_frame(client.init(gateway.client(), &resumption));
+  ASSERT_TRUE(client.read_response());
+  EXPECT_FALSE(client.handshake().resumed());
+  EXPECT_NE(client.session().id(), resumption.session_id);
+  client.call(1, "no.such");
+  EXPECT_EQ(client.receive_error().error_code(), v1::NOT_FOUND);
 }
 
 TEST_P(RaystreamEdgeTest, BeforeAttachNothingCanBeCalled) {
