@@ -210,8 +210,7 @@ bool HttpSession::pass_gate(HttpExchange& ex) {
     if (!match.allowed.empty()) return answer([&] { ex.fail_method(match.allowed); });
     return fail(Error(errors::kUnknownEndpoint, "Unknown endpoint"));
   }
-  if (Status may = check_capability(*match.route, ex.key_.get()); !may.ok())
-    return fail(may.error());
+  if (!may_use(*match.route, ex.key_.get())) return fail(lacks_capability(*match.route));
   ex.route_ = match.route;
   ex.rest_ = match.rest;
   ex.max_body_ = body_limit(*match.route, core().config);

@@ -190,8 +190,7 @@ bool RaystreamCall::within_rate() {
 
 void RaystreamCall::dispatch() {
   if (method_->name == kEchoMethod) return reply(200, args_);
-  if (Status may = check_capability(*method_->route, key_.get()); !may.ok())
-    return fail(may.error());
+  if (!may_use(*method_->route, key_.get())) return fail(lacks_capability(*method_->route));
   context.set_project(key_->project_id);
   context.set_traceparent(trace_.to_string());
   context.set_request_id(request_id_);

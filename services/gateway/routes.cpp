@@ -44,8 +44,11 @@ uint64_t body_limit(const Route& route, const Config& config) {
   return 0;
 }
 
-Status check_capability(const Route& route, const KeyInfo* key) {
-  if (route.capability.empty() || (key && key->may(route.capability))) return ok_status();
+bool may_use(const Route& route, const KeyInfo* key) {
+  return route.capability.empty() || (key && key->may(route.capability));
+}
+
+Error lacks_capability(const Route& route) {
   return Error(errors::kPermissionDenied,
                "this API key's role lacks the capability \"" + std::string(route.capability) + '"');
 }

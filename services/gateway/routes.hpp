@@ -51,8 +51,10 @@ struct RouteMatch {
 /// The most bytes that its body may have.
 uint64_t body_limit(const Route& route, const Config& config);
 /// Whether the key may use the route; nullptr, for routes that need no key, may what needs no
-/// capability. Error: permission_denied.
-Status check_capability(const Route& route, const KeyInfo* key);
+/// capability.
+bool may_use(const Route& route, const KeyInfo* key);
+/// permission_denied, for a key that may not.
+Error lacks_capability(const Route& route);
 
 /// `path` as sent, below /api/v1/; `method` HEAD finds GET.
 RouteMatch find_route(std::string_view method, std::string_view path);
