@@ -59,6 +59,10 @@ namespace errors {
   X(kForbiddenOrigin, "forbidden_origin", PermissionDenied, 403,                                   \
     "The well-known development key was used from an Origin or Host that is not loopback")         \
   X(kRateLimited, "rate_limited", ResourceExhausted, 429, "Over the rate limit; see Retry-After")  \
+  X(kIdempotencyConflict, "idempotency_conflict", AlreadyExists, 409,                              \
+    "The idempotency key was used for another request")                                            \
+  X(kIdempotencyUnsupported, "idempotency_unsupported", InvalidArgument, 400,                      \
+    "This method keeps no idempotency keys")                                                       \
   X(kNotImplemented, "not_implemented", Unimplemented, 501, "This endpoint does not exist yet")    \
   /* Between processes */                                                                          \
   X(kUnavailable, "unavailable", Unavailable, 503, "A dependency is down or being restarted")      \

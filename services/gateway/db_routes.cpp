@@ -52,8 +52,11 @@ void query(Exchange& ex) {
   request.set_operation(std::move(body->operation));
   request.set_table(std::move(body->table));
   request.set_options(body->options.data(), body->options.size());
+  const std::string_view key = ex.idempotency_key();
+  request.set_idempotency_key(key.data(), key.size());
   ex.call(*ex.core().peers.storage, "Query", request.SerializeAsString(),
-          ex.options(read ? rpc::Repeat::kSafe : rpc::Repeat::kNever), on_query);
+          // With a key a write may be sent again: storage knows it.
+          ex.options(read || !key.empty() ? rpc::Repeat::kSafe : rpc::Repeat::kNever), on_query);
   // A large body's memory is not kept for the thread's next request.
   if (body->options.size() > kSmallBody) *request.mutable_options() = std::string();
 }
@@ -82,6 +85,8 @@ void migrate(Exchange& ex) {
   if (!sql || sql->empty()) return ex.fail(Error(errors::kSqlRequired, "sql is required"));
   storage::v1::MigrateRequest request;
   request.set_sql(std::move(*sql));
+  const std::string_view key = ex.idempotency_key();
+  request.set_idempotency_key(key.data(), key.size());
   ex.call(*ex.core().peers.storage, "Migrate", request.SerializeAsString(),
           ex.options(rpc::Repeat::kNever, ex.core().config.migration_timeout), on_migrate);
 }
@@ -94,12 +99,14 @@ std::span<const Route> db_routes() {
        .method = "POST",
        .path = "/api/v1/db",
        .body = BodyLimit::kDefault,
+       .keeps_key = true,
        .handle = query},
       {.name = "db_migrate",
        .method = "POST",
        .path = "/api/v1/db/migrate",
        .body = BodyLimit::kMigration,
        .capability = "migrate",
+       .keeps_key = true,
        .handle = migrate},
   };
   return kRoutes;

@@ -36,6 +36,8 @@ class Exchange {
   std::string_view operation() const { return operation_; }
   /// The user's; empty: none was sent.
   virtual std::string_view access_token() const = 0;
+  /// Empty: none was sent.
+  virtual std::string_view idempotency_key() const = 0;
   const KeyInfo& key() const { return *key_; }
   Core& core() const;
   Worker& worker() const { return *worker_; }

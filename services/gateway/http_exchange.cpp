@@ -27,6 +27,10 @@ std::string_view HttpExchange::access_token() const {
   return worker_->head.field("X-Access-Token");
 }
 
+std::string_view HttpExchange::idempotency_key() const {
+  return worker_->head.field("Idempotency-Key");
+}
+
 void HttpExchange::send_call(std::string_view method, std::string payload,
                              const rpc::CallOptions& options) {
   session_->call(*peer_, method, std::move(payload), options);

@@ -29,6 +29,7 @@ class HttpExchange final : public Exchange {
   };
 
   std::string_view access_token() const override;
+  std::string_view idempotency_key() const override;
   void reply(int status, std::string_view json) override;
   void reply_around(std::string_view before, std::string&& owner, std::string_view value,
                     std::string_view after) override;

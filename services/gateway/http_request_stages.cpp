@@ -211,6 +211,10 @@ bool HttpSession::pass_gate(HttpExchange& ex) {
     return fail(Error(errors::kUnknownEndpoint, "Unknown endpoint"));
   }
   if (!may_use(*match.route, ex.key_.get())) return fail(lacks_capability(*match.route));
+  // Rather none than one that a client relies on and that is not kept. PUT and DELETE need none.
+  if (!match.route->keeps_key && match.route->method == "POST" && !ex.idempotency_key().empty())
+    return fail(Error(errors::kIdempotencyUnsupported,
+                      std::string(errors::kIdempotencyUnsupported.meaning)));
   ex.route_ = match.route;
   ex.rest_ = match.rest;
   ex.max_body_ = body_limit(*match.route, core().config);

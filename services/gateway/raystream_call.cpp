@@ -17,6 +17,20 @@ namespace {
 
 // As with HTTP: what is larger counts against the budget of bodies that are being received.
 constexpr uint64_t kUnreservedArgs = 64 << 10;
+constexpr size_t kMaxIdempotencyKey = 255;
+
+/// Appends a field to a serialized message, for which it then counts. At most 255 bytes.
+void append_text_field(std::string& message, int number, std::string_view text) {
+  if (text.empty()) return;
+  message += static_cast<char>(number << 3 | 2);
+  if (text.size() > 127) {
+    message += static_cast<char>(text.size() | 0x80);
+    message += '\x01';
+  } else {
+    message += static_cast<char>(text.size());
+  }
+  message += text;
+}
 
 uint64_t most_args(const Config& config, const RaystreamMethod& method, bool attached) {
   if (!attached) return raystream::kMaxUnattachedPayload;
@@ -83,8 +97,12 @@ std::optional<Error> RaystreamCall::refusal(const CallFrame& first) {
   if (!json_ && method_->route && method_->service == Service::kNone)
     return Error(errors::kInvalidRequest, "this method has only the form application/json");
   // Rather none than one that a client relies on and that is not kept.
-  if (!first.idempotency_key.empty())
-    return Error(errors::kInvalidRequest, "idempotency-key is not supported by this method");
+  if (!first.idempotency_key.empty() && (!method_->route || !method_->route->keeps_key))
+    return Error(errors::kIdempotencyUnsupported,
+                 std::string(errors::kIdempotencyUnsupported.meaning));
+  if (first.idempotency_key.size() > kMaxIdempotencyKey)
+    return Error(errors::kInvalidRequest, "idempotency-key has more than 255 characters");
+  idempotency_key_ = first.idempotency_key;
   if (!first.timeout_ms.empty()) {
     const std::string_view text = first.timeout_ms;
     uint32_t ms = 0;
@@ -219,11 +237,11 @@ void RaystreamCall::forward() {
       break;
     case Forward::kOperation:
       // Of a field that stands in a message twice the last one counts: QueryRequest.operation.
-      args_ += '\x0a';
-      args_ += static_cast<char>(method_->operation.size());
-      args_ += method_->operation;
+      append_text_field(args_, 1, method_->operation);
+      append_text_field(args_, 4, idempotency_key_);
       break;
     case Forward::kMigration:
+      append_text_field(args_, 2, idempotency_key_);
       o = options(method_->repeat, core().config.migration_timeout);
       break;
     case Forward::kChannel:

@@ -43,6 +43,7 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   void abandon();
 
   std::string_view access_token() const override;
+  std::string_view idempotency_key() const override { return idempotency_key_; }
   void reply(int status, std::string_view json) override;
   void reply_around(std::string_view before, std::string&& owner, std::string_view value,
                     std::string_view after) override;
@@ -83,7 +84,7 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   std::optional<Error> key_error_;
   RateGate::Passed passed_ = RateGate::Passed::kNothing;
 
-  std::string args_, path_text_, query_text_;
+  std::string args_, path_text_, query_text_, idempotency_key_;
   size_t args_bytes_ = 0;
   uint64_t reserved_ = 0;  // of Core::body_memory
   const Clock::time_point begun_;

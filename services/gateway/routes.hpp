@@ -30,6 +30,8 @@ struct Route {
   BodyLimit body = BodyLimit::kSmall;
   /// The key's capability (docs/capabilities.md) that it needs; empty: every key may.
   std::string_view capability = {};
+  /// A request with an idempotency key is done once. Others that change something refuse a key.
+  bool keeps_key = false;
   void (*handle)(Exchange&) = nullptr;
 };
 

@@ -25,10 +25,11 @@ void log_failure(const rpc::Call& call, const Error& error) {
 struct Task {
   rpc::CallPtr call;
   std::string sql;
+  std::string key;
   MigrationRunner::Done done;
 
-  Task(rpc::CallPtr c, std::string s, MigrationRunner::Done d)
-      : call(std::move(c)), sql(std::move(s)), done(std::move(d)) {}
+  Task(rpc::CallPtr c, std::string s, std::string k, MigrationRunner::Done d)
+      : call(std::move(c)), sql(std::move(s)), key(std::move(k)), done(std::move(d)) {}
   ~Task() {
     if (done) done(Error(errors::kUnavailable, "the service is stopping", kRetryAfter));
   }
@@ -43,11 +44,14 @@ MigrationRunner::MigrationRunner(caf::actor_system& actors, MigrationRunnerConfi
       probe_(probe),
       pool_(actors, "migrations", config_.threads, config_.max_queued) {}
 
-void MigrationRunner::run(rpc::CallPtr call, std::string sql, Done done) {
+void MigrationRunner::run(rpc::CallPtr call, std::string sql, std::string key, Done done) {
   const std::string project = call->project;
   if (!pg::is_valid_project_id(project)) {
     done(Error(errors::kInvalidRequest, "the call names no valid project"));
     return;
+  }
+  if (!key.empty()) {
+    if (Status good = check_idempotency_key(key); !good.ok()) return done(std::move(good).error());
   }
   {
     // PostgreSQL would make the second one wait, and with it one of the few threads.
@@ -57,9 +61,10 @@ void MigrationRunner::run(rpc::CallPtr call, std::string sql, Done done) {
       return;
     }
   }
-  auto task = std::make_shared<Task>(std::move(call), std::move(sql), std::move(done));
+  auto task =
+      std::make_shared<Task>(std::move(call), std::move(sql), std::move(key), std::move(done));
   const Status accepted = pool_.submit([this, task, project]() mutable {
-    Result<MigrateOutcome> outcome = migrate_now(*task->call, task->sql);
+    Result<MigrateOutcome> outcome = migrate_now(*task->call, task->sql, task->key);
     // Whatever its outcome is: it may be unknown.
     catalog_.invalidate(project);
     {
@@ -78,7 +83,8 @@ void MigrationRunner::run(rpc::CallPtr call, std::string sql, Done done) {
   std::exchange(task->done, nullptr)(accepted.error());
 }
 
-Result<MigrateOutcome> MigrationRunner::migrate_now(const rpc::Call& call, const std::string& sql) {
+Result<MigrateOutcome> MigrationRunner::migrate_now(const rpc::Call& call, const std::string& sql,
+                                                    const std::string& key) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
       call.deadline - rpc::Clock::now() - kAnswerTime);
   if (left.count() <= 0 || call.cancelled()) {
@@ -93,6 +99,7 @@ Result<MigrateOutcome> MigrationRunner::migrate_now(const rpc::Call& call, const
   request.schema = identity.schema;
   request.project_id = call.project;
   request.system_url = config_.system_url;
+  if (!key.empty()) request.idempotency = {call.user, key, request_hash({"migrate", sql})};
   MigrateOptions options = config_.options;
   options.deadline = std::min(options.deadline, left);
   return migrate(request, sql, options);

@@ -35,13 +35,15 @@ class MigrationRunner {
   MigrationRunner(caf::actor_system& actors, MigrationRunnerConfig config, TableCatalog& catalog,
                   Probe& probe);
 
-  /// `done` runs on a thread of the pool, or inside the call when the migration is refused at once:
-  /// overloaded (queue full, or another migration of the project runs on this node).
-  void run(rpc::CallPtr call, std::string sql, Done done);
+  /// `key`: of idempotency; empty: none. `done` runs on a thread of the pool, or inside the call
+  /// when the migration is refused at once: overloaded (queue full, or another migration of the
+  /// project runs on this node).
+  void run(rpc::CallPtr call, std::string sql, std::string key, Done done);
   void stop(std::chrono::milliseconds grace);
 
  private:
-  Result<MigrateOutcome> migrate_now(const rpc::Call& call, const std::string& sql);
+  Result<MigrateOutcome> migrate_now(const rpc::Call& call, const std::string& sql,
+                                     const std::string& key);
 
   const MigrationRunnerConfig config_;
   TableCatalog& catalog_;

@@ -88,6 +88,10 @@ class Run {
   Result<MigrateOutcome> execute(const SqlScript& script) {
     RAYMESH_CHECK_OK(lock_project());
     RAYMESH_TRY(Session project, connect());
+    if (request_.idempotency) {
+      RAYMESH_TRY(auto kept, kept_outcome(project));
+      if (kept) return *std::move(kept);
+    }
     Status applied = apply(project, script);
     if (!applied.ok()) {
       // What the script did is gone when we answer.
@@ -97,7 +101,7 @@ class Run {
     }
     MigrateOutcome outcome;
     outcome.executed_statements = static_cast<uint32_t>(script.statements.size());
-    outcome.warnings = warnings(project);
+    outcome.warnings = warnings_ ? *std::move(warnings_) : warnings(project);
     RAYMESH_TRY(outcome.schema_epoch, raise_epoch());
     return outcome;
   }
@@ -135,7 +139,37 @@ class Run {
       return failure(answer, place(i + 1, line));
     }
     RAYMESH_CHECK_OK(settle(project));
+    if (request_.idempotency) RAYMESH_CHECK_OK(keep_outcome(project, script));
     return commit(project);
+  }
+
+  /// Of an earlier run with the same key. Nobody else migrates the project meanwhile.
+  Result<std::optional<MigrateOutcome>> kept_outcome(Session& project) {
+    const IdempotencyKey& key = request_.idempotency;
+    const Answer kept =
+        project.query_until(deadline_, std::string(kReadKeptSql), {key.user, key.key});
+    RAYMESH_CHECK_OK(check(kept, "look for the idempotency key"));
+    std::optional<MigrateOutcome> outcome;
+    if (kept.rows() == 0) return outcome;
+    outcome.emplace();
+    if (kept.text(0, 0) != key.hash || kept.text(0, 1) != kMigrationForm || kept.is_null(0, 2) ||
+        !read_migration_result(kept.text(0, 2), outcome->executed_statements, outcome->warnings))
+      return key_conflict(key.key);
+    // Perhaps the run that did it could not tell the nodes.
+    RAYMESH_TRY(outcome->schema_epoch, raise_epoch());
+    return outcome;
+  }
+
+  Status keep_outcome(Session& project, const SqlScript& script) {
+    const IdempotencyKey& key = request_.idempotency;
+    // Notices are taken once; those of COMMIT are not kept.
+    warnings_ = warnings(project);
+    const Answer kept = project.query_until(
+        deadline_, std::string(kKeepMigrationSql),
+        {key.user, key.key, key.hash, std::string(kMigrationForm),
+         migration_result(static_cast<uint32_t>(script.statements.size()), *warnings_)});
+    if (kept.sqlstate() == kKeyInUse) return key_conflict(key.key);
+    return check(kept, "keep the result");
   }
 
   Status begin(Session& project) {
@@ -264,6 +298,7 @@ class Run {
   const MigrateOptions& options_;
   Clock::time_point deadline_;
   std::optional<Session> system_;
+  std::optional<std::vector<std::string>> warnings_;
 };
 
 }  // namespace

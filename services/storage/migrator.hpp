@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "libs/base/result.hpp"
+#include "services/storage/idempotency.hpp"
 
 namespace raymesh::storage {
 
@@ -30,6 +31,7 @@ struct MigrateRequest {
   std::string schema;      // p_<id>
   std::string project_id;  // row of raymesh_storage.projects whose epoch is raised
   std::string system_url;  // libpq connection string of the role raymesh_storage
+  IdempotencyKey idempotency{};
 };
 
 struct MigrateOutcome {
@@ -46,9 +48,9 @@ struct MigrateOutcome {
 ///
 /// Errors: sql_required, body_too_large, invalid_request (too many statements),
 /// forbidden_statement, migration_failed (statement number, line and PostgreSQL's message),
-/// serialization_failure (deadlock), statement_timeout (deadline), unavailable (no connection, or
-/// lost before COMMIT), outcome_unknown (lost at COMMIT and not found out since). After an error
-/// nothing has changed, outcome_unknown excepted.
+/// idempotency_conflict, serialization_failure (deadlock), statement_timeout (deadline),
+/// unavailable (no connection, or lost before COMMIT), outcome_unknown (lost at COMMIT and not
+/// found out since). After an error nothing has changed, outcome_unknown excepted.
 Result<MigrateOutcome> migrate(const MigrateRequest& request, std::string_view sql,
                                const MigrateOptions& options = {});
 

@@ -262,7 +262,9 @@ Status build_insert(Statement& statement, const TableInfo& table, const Options&
   }
   // The whole row is only needed where it may have to stand for its id.
   const Column* id = table.find("id");
-  sql += id && id->not_null ? ") RETURNING \"id\"" : ") RETURNING *";
+  sql += ')';
+  statement.returning = sql.size();
+  sql += id && id->not_null ? " RETURNING \"id\"" : " RETURNING *";
   return ok_status();
 }
 

@@ -3,6 +3,7 @@
 #include "libs/base/json_writer.hpp"
 #include "libs/pg/project_identity.hpp"
 #include "libs/telemetry/log.hpp"
+#include "services/storage/idempotency.hpp"
 #include "services/storage/identifiers.hpp"
 #include "services/storage/pg_errors.hpp"
 #include "services/storage/probe.hpp"
@@ -13,6 +14,8 @@ namespace {
 
 constexpr size_t kUsualReply = 512;
 constexpr std::chrono::seconds kOutageLogInterval{1};
+// A thousand kept results each time.
+constexpr std::chrono::seconds kSweepInterval{10};
 
 pg::Parameters encode(const std::vector<Parameter>& parameters) {
   pg::Parameters out;
@@ -70,6 +73,11 @@ class QueryExecutor::Job final : public pg::AnswerSink {
       case ResultShape::kCountValue:
         append_value(json_, plan_->columns[0], fields[0]);
         break;
+      case ResultShape::kCountObject:
+        json_ += "{\"count\":";
+        append_value(json_, plan_->columns[0], fields[0]);
+        json_ += '}';
+        break;
       case ResultShape::kAffectedCount:
         return false;
     }
@@ -94,6 +102,21 @@ class QueryExecutor::Job final : public pg::AnswerSink {
     }
   }
 
+  /// Answers as the first request with the key was.
+  void repeat(const KeptResult& kept) {
+    pg::ResultColumns columns;
+    columns.columns = kept.columns;
+    shape_ = kept.shape;
+    begin(columns);
+    if (kept.has_row) {
+      std::vector<pg::Field> fields;
+      for (const auto& value : kept.values)
+        fields.push_back(value ? pg::Field{value->data(), value->size()} : pg::Field{});
+      row(fields);
+    }
+    finished(0);
+  }
+
   /// The Request owns this job as its sink; whoever goes on with the query needs a fresh one.
   JobPtr take_over() {
     auto next = std::make_unique<Job>(executor_, std::move(query_));
@@ -101,6 +124,7 @@ class QueryExecutor::Job final : public pg::AnswerSink {
     next->operation_ = operation_;
     next->table_ = table_;
     next->attempts_ = attempts_ + 1;
+    next->key_ = std::move(key_);
     return next;
   }
 
@@ -110,6 +134,7 @@ class QueryExecutor::Job final : public pg::AnswerSink {
   Operation operation_ = Operation::kFind;
   ResultShape shape_ = ResultShape::kRows;
   TablePtr table_;
+  IdempotencyKey key_;
   int attempts_ = 0;
 
  private:
@@ -129,8 +154,10 @@ class QueryExecutor::Job final : public pg::AnswerSink {
       executor_.run_again(take_over(), /*drop_statements=*/true);
       return;
     }
-    Error told = to_error(error);
+    Error told = key_ && error.sqlstate == kKeyInUse ? key_conflict(key_.key) : to_error(error);
     executor_.log_refusal(*query_.call, error, told);
+    // Perhaps the same request was done by somebody else in the meantime.
+    if (key_) return executor_.look_for_kept(take_over(), std::move(told));
     answer(std::move(told));
   }
 
@@ -159,8 +186,10 @@ class QueryExecutor::Job final : public pg::AnswerSink {
         if (rows_ == 0 || is_too_large_) json_ = "{\"id\":null}";
         break;
       case ResultShape::kCountValue:
+      case ResultShape::kCountObject:
         break;
     }
+    if (key_) executor_.sweep_kept();
     answer(std::move(json_));
   }
 
@@ -195,9 +224,19 @@ void QueryExecutor::run(Query query) {
     job->answer(std::move(ok).error());
     return;
   }
+  if (!q.idempotency_key.empty()) {
+    if (Status ok = check_idempotency_key(q.idempotency_key); !ok.ok()) {
+      job->answer(std::move(ok).error());
+      return;
+    }
+    // A read may be repeated as it is.
+    if (is_write(*operation))
+      job->key_ = {q.call->user, q.idempotency_key,
+                   request_hash({q.operation, q.table, q.options})};
+  }
   job->table_ = catalog_.find(q.call->project, q.table);
   if (job->table_) {
-    start(std::move(job));
+    begin(std::move(job));
     return;
   }
   // Copies, because the job moves into the callback.
@@ -214,7 +253,94 @@ void QueryExecutor::with_table(JobPtr job, Result<TablePtr> table) {
     return;
   }
   job->table_ = std::move(*table);
+  begin(std::move(job));
+}
+
+void QueryExecutor::begin(JobPtr job) {
+  if (job->key_ && job->attempts_ == 0) return look_for_kept(std::move(job), std::nullopt);
   start(std::move(job));
+}
+
+/// Takes the row of kReadKeptSql, and goes on with the job.
+class QueryExecutor::KeptSink final : public pg::AnswerSink {
+ public:
+  KeptSink(QueryExecutor& executor, JobPtr job, std::optional<Error> refusal)
+      : executor_(executor), job_(std::move(job)), refusal_(std::move(refusal)) {}
+
+  void begin(const pg::ResultColumns&) override { found_ = false; }
+  bool row(std::span<const pg::Field> fields) override {
+    found_ = true;
+    std::optional<std::string_view> result;
+    if (!fields[2].is_null()) result = fields[2].text();
+    kept_ = read_kept(fields[0].text(), fields[1].text(), result);
+    return true;
+  }
+  void oversized_row() override { found_ = true; }
+
+  void done(pg::Outcome outcome) override {
+    switch (outcome.kind) {
+      case pg::Outcome::Kind::kFailed:
+        job_->answer(std::move(outcome.error));
+        return;
+      case pg::Outcome::Kind::kRefused: {
+        Error told = to_error(*outcome.server_error);
+        executor_.log_refusal(*job_->query_.call, *outcome.server_error, told);
+        job_->answer(std::move(told));
+        return;
+      }
+      case pg::Outcome::Kind::kDone:
+        break;
+    }
+    if (!found_) {
+      if (refusal_) return job_->answer(*std::move(refusal_));
+      return executor_.start(std::move(job_));
+    }
+    if (!kept_)
+      return job_->answer(Error(errors::kInternal, "a kept result of a newer raymesh, or none"));
+    if (kept_->hash != job_->key_.hash) return job_->answer(key_conflict(job_->key_.key));
+    job_->repeat(*kept_);
+  }
+
+ private:
+  QueryExecutor& executor_;
+  JobPtr job_;
+  std::optional<Error> refusal_;
+  bool found_ = false;
+  std::optional<KeptResult> kept_;
+};
+
+/// `refusal`: what the write was answered with, if it was sent.
+void QueryExecutor::look_for_kept(JobPtr job, std::optional<Error> refusal) {
+  pg::Parameters parameters = read_kept_parameters(job->key_);
+  const std::string project = job->query_.call->project;
+  const auto deadline = job->query_.call->deadline;
+  auto request = std::make_unique<pg::Request>(
+      kReadKeptSql, std::move(parameters),
+      std::make_unique<KeptSink>(*this, std::move(job), std::move(refusal)));
+  request->deadline = deadline;
+  access_.submit(project, std::move(request));
+}
+
+namespace {
+
+class NoSink final : public pg::AnswerSink {
+  void begin(const pg::ResultColumns&) override {}
+  bool row(std::span<const pg::Field>) override { return false; }
+  void oversized_row() override {}
+  void done(pg::Outcome) override {}
+};
+
+}  // namespace
+
+void QueryExecutor::sweep_kept() {
+  const auto now = pg::Clock::now().time_since_epoch();
+  auto next = next_sweep_.load(std::memory_order_relaxed);
+  const auto then = now + std::chrono::duration_cast<pg::Clock::duration>(kSweepInterval);
+  if (now.count() < next || !next_sweep_.compare_exchange_strong(next, then.count())) return;
+  auto request =
+      std::make_unique<pg::Request>(kSweepKeptSql, pg::Parameters(), std::make_unique<NoSink>());
+  request->is_write = true;
+  access_.submit(std::string(PgAccess::kSystem), std::move(request));
 }
 
 // What the gateway keeps from the client: it shows how the server is built. When the server cannot
@@ -250,6 +376,12 @@ void QueryExecutor::start(JobPtr job) {
     }
     job->answer(std::move(statement).error());
     return;
+  }
+  if (job->key_) {
+    if (Status kept = keep_result(*statement, job->table_->info, job->key_); !kept.ok()) {
+      job->answer(std::move(kept).error());
+      return;
+    }
   }
   if (statement->parameters.size() > pg::Parameters::kMaxCount) {
     job->answer(Error(errors::kInvalidRequest, "the statement has more than 65535 values"));

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "libs/rpc/call.hpp"
@@ -24,7 +25,8 @@ struct Query {
   rpc::CallPtr call;
   std::string operation;
   std::string table;
-  std::string options;  // JSON
+  std::string options;          // JSON
+  std::string idempotency_key;  // empty: none
   UniqueFunction<void(Result<std::string>)> answer;
 };
 
@@ -39,7 +41,11 @@ class QueryExecutor {
   class Job;
   using JobPtr = std::unique_ptr<Job>;
 
+  void begin(JobPtr job);
   void start(JobPtr job);
+  class KeptSink;
+  void look_for_kept(JobPtr job, std::optional<Error> refusal);
+  void sweep_kept();
   void with_table(JobPtr job, Result<TablePtr> table);
   void run_again(JobPtr job, bool drop_statements);
   void log_refusal(const rpc::Call& call, const pg::ServerError& error, const Error& told);
@@ -49,6 +55,7 @@ class QueryExecutor {
   Probe& probe_;
   const size_t max_reply_bytes_;
   std::atomic<pg::Clock::rep> next_log_{0};
+  std::atomic<pg::Clock::rep> next_sweep_{0};
 };
 
 }  // namespace raymesh::storage

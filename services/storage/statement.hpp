@@ -22,6 +22,7 @@ enum class ResultShape {
   kInsertedId,     // {"id": value}: the row's column `id`; the whole row when it has none or NULL
   kAffectedCount,  // {"count": n} from the command tag
   kCountValue,     // n: the first column of the only row
+  kCountObject,    // {"count": n}: the same, as an object
 };
 
 struct Statement {
@@ -31,6 +32,8 @@ struct Statement {
   std::vector<Parameter> parameters;
   ResultShape shape = ResultShape::kRows;
   bool is_write = false;
+  /// Where RETURNING begins in the SQL of an insert.
+  size_t returning = std::string::npos;
 };
 
 }  // namespace raymesh::storage

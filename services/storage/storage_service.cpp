@@ -15,6 +15,7 @@ void query(QueryExecutor& executor, CallPtr call, v1::QueryRequest request,
            Responder<v1::QueryReply> respond) {
   executor.run({std::move(call), std::move(*request.mutable_operation()),
                 std::move(*request.mutable_table()), std::move(*request.mutable_options()),
+                std::move(*request.mutable_idempotency_key()),
                 [respond = std::move(respond)](Result<std::string> json) mutable {
                   if (!json.ok()) return respond(std::move(json).error());
                   v1::QueryReply reply;
@@ -26,6 +27,7 @@ void query(QueryExecutor& executor, CallPtr call, v1::QueryRequest request,
 void migrate(MigrationRunner& migrations, CallPtr call, v1::MigrateRequest request,
              Responder<v1::MigrateReply> respond) {
   migrations.run(std::move(call), std::move(*request.mutable_sql()),
+                 std::move(*request.mutable_idempotency_key()),
                  [respond = std::move(respond)](Result<MigrateOutcome> outcome) mutable {
                    if (!outcome.ok()) return respond(std::move(outcome).error());
                    v1::MigrateReply reply;

@@ -331,3 +331,18 @@ describe('migrate', () => {
     await rejects(t.find(), 400, 'unknown_table');
   });
 });
+
+test('a write with an Idempotency-Key is done once', async () => {
+  const t = await table('id serial PRIMARY KEY, name text');
+  const key = unique('key');
+  const send = (name, headers = { 'idempotency-key': key }) => http('POST', '/api/v1/db', { body: { operation: 'insert', tableName: t.sqlName, options: { data: { name } } }, headers });
+  const [first, ...others] = await Promise.all([1, 2, 3, 4].map(() => send('ada')));
+  assert.equal(first.status, 200);
+  for (const r of others) assert.deepEqual([r.status, r.json], [200, first.json]);
+  const other = await send('bob');
+  assert.deepEqual([other.status, other.json.code], [409, 'idempotency_conflict']);
+  assert.equal((await send('ada', { 'idempotency-key': 'x'.repeat(256) })).json.code, 'invalid_request');
+  const publish = await http('POST', '/api/v1/realtime/publish', { body: { channel: 'c', payload: 1 }, headers: { 'idempotency-key': key } });
+  assert.deepEqual([publish.status, publish.json.code], [400, 'idempotency_unsupported']);
+  assert.equal((await http('POST', '/api/v1/db', { body: { operation: 'count', tableName: t.sqlName, options: {} }, headers: { 'idempotency-key': key } })).json.data, 1);
+});

@@ -210,7 +210,13 @@ for (const mode of ['dev', 'separate'])
       await fails(client.call('db.find', Buffer.from([255])), 'invalid_request', 400);
       await fails(client.call('db.find', Buffer.alloc(0), { 'content-type': 'text/plain' }), 'invalid_request', 400);
       await fails(client.call('info'), 'invalid_request', 400);
-      await fails(callJson(client, 'db.insert', { tableName: 'notes', options: { data: { text: 'x' } } }, { 'idempotency-key': 'k' }), 'invalid_request', 400);
+      await fails(callJson(client, 'realtime.publish', { channel: 'room', payload: 1 }, { 'idempotency-key': 'k' }), 'idempotency_unsupported', 400);
+      for (const key of ['k', 'x'.repeat(255)]) {
+        const insert = (text) => callJson(client, 'db.insert', { tableName: 'notes', options: { data: { text } } }, { 'idempotency-key': key });
+        assert.deepEqual(await insert('once'), await insert('once'));
+        await fails(insert('other'), 'idempotency_conflict', 409);
+      }
+      await fails(callJson(client, 'db.insert', { tableName: 'notes', options: { data: { text: 'x' } } }, { 'idempotency-key': 'x'.repeat(256) }), 'invalid_request', 400);
       for (const ms of ['0', '-1', '1x', '1.5', '99999999999']) await fails(callJson(client, 'info', undefined, { 'timeout-ms': ms }), 'invalid_request', 400);
       const subscribed = await fails(client.subscribe(2, 'room'), 'not_implemented', 501);
       assert.equal(subscribed.error_code, Code.NOT_FOUND);

@@ -81,13 +81,15 @@ StorageHarness::~StorageHarness() {
 
 std::future<Result<std::string>> StorageHarness::submit(const TestProject& project,
                                                         std::string operation, std::string table,
-                                                        std::string options) {
+                                                        std::string options, std::string key,
+                                                        std::string user) {
   auto call = std::make_shared<rpc::Call>();
   call->project = project.id;
+  call->user = std::move(user);
   call->deadline = rpc::Clock::now() + std::chrono::seconds(60);
   auto promise = std::make_shared<std::promise<Result<std::string>>>();
   auto future = promise->get_future();
-  executor_->run({call, std::move(operation), std::move(table), std::move(options),
+  executor_->run({call, std::move(operation), std::move(table), std::move(options), std::move(key),
                   [promise](Result<std::string> r) { promise->set_value(std::move(r)); }});
   return future;
 }

@@ -44,7 +44,8 @@ class StorageHarness {
   ~StorageHarness();
 
   std::future<Result<std::string>> submit(const TestProject& project, std::string operation,
-                                          std::string table, std::string options = "{}");
+                                          std::string table, std::string options = "{}",
+                                          std::string key = {}, std::string user = {});
   Result<std::string> run(const TestProject& project, std::string operation, std::string table,
                           std::string options = "{}") {
     return submit(project, std::move(operation), std::move(table), std::move(options)).get();
