@@ -100,7 +100,7 @@ test('in Chromium: calls, a change of keys, several MiB, events, a resumption; b
     // Without its sandbox, which needs rights that containers do not give; it opens nothing but this page.
     ...['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking', '--disable-component-update'],
     ...[`--user-data-dir=${profile}`, `http://127.0.0.1:${server.address().port}/`],
-  ], { stdio: ['ignore', 'ignore', 'pipe'] });
+  ], { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   let said = '';
   browser.stderr.on('data', (chunk) => (said = (said + chunk).slice(-4000)));
   const gone = new Promise((resolve) => browser.once('exit', resolve));
@@ -119,9 +119,13 @@ test('in Chromium: calls, a change of keys, several MiB, events, a resumption; b
       browser.kill();
       await gone;
     }
+    // Its helpers may still be writing to the profile.
+    try {
+      if (browser.pid) process.kill(-browser.pid, 'SIGKILL');
+    } catch {} // they have all ended
     server.closeAllConnections?.();
     server.close();
     await backend.stop();
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(profile, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
   }
 });
