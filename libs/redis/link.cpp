@@ -124,6 +124,9 @@ void Link::up() {
 void Link::drop_socket() {
   ++attempt_;
   ErrorCode ignored;
+  // What has not reached Redis is dropped with the socket. Otherwise the kernel would go on trying,
+  // and a command that was given up long ago could still be run, behind newer ones.
+  socket_.set_option(boost::asio::socket_base::linger(true, 0), ignored);
   socket_.close(ignored);
   resolver_.cancel();
   reader_.reset();

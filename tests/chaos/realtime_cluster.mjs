@@ -6,6 +6,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startCluster } from '../support/cluster.mjs';
+import { Host } from '../support/namespaces.mjs';
 import { bin } from '../support/paths.mjs';
 import { waitFor } from '../support/processes.mjs';
 import { Redis } from '../support/stores.mjs';
@@ -23,12 +24,14 @@ const kPresenceLagMs = 1500;
 
 export class RealtimeCluster {
   /** `options`: broker ('memory' or 'redis'), nodes, flags (more of every node), rules (of channels), links (whether
-   *  each node reaches Redis through a TcpProxy). */
-  static async start({ broker = 'memory', nodes = 1, flags = [], rules = kRules, links = true } = {}) {
+   *  each node reaches Redis through a TcpProxy), namespace (whether Redis is on a host of its own, to which each node
+   *  has a network link; needs root). */
+  static async start({ broker = 'memory', nodes = 1, flags = [], rules = kRules, links = true, namespace = false } = {}) {
     const c = new RealtimeCluster();
     c.broker = broker;
     c.links = [];
     try {
+      if (namespace) c.host = new Host(nodes);
       if (broker === 'redis') await c.#startRedis();
       const flagsOf = async () => [...flags, '--channel-rules', rules.join(','), ...(broker === 'redis' ? await c.#redisFlags(links) : [])];
       c.cluster = await startCluster('separate', { realtimeFlags: await flagsOf() });
@@ -53,7 +56,7 @@ export class RealtimeCluster {
   async #startRedis() {
     this.folder = mkdtempSync(join(tmpdir(), 'rm-'));
     this.password = randomBytes(16).toString('hex');
-    this.redis = new Redis(join(this.folder, 'state'), { args: ['--appendonly', 'yes', '--appendfsync', 'no', '--requirepass', this.password] });
+    this.redis = new Redis(join(this.folder, 'state'), { args: ['--appendonly', 'yes', '--appendfsync', 'no', '--requirepass', this.password, ...(this.host ? ['--port', '6379', '--bind', '0.0.0.0'] : [])], prefix: this.host?.prefix });
     await this.#redisReady();
   }
 
@@ -66,8 +69,16 @@ export class RealtimeCluster {
   }
 
   async #redisFlags(links) {
-    if (links) this.links.push(await TcpProxy.start({ path: this.redis.socket }));
-    const url = links ? `redis://127.0.0.1:${this.links[this.links.length - 1].port}` : this.redis.url;
+    let url = this.redis.url;
+    if (this.host) {
+      const link = this.host.links[this.links.length];
+      this.links.push(link);
+      url = `redis://${link.address}:6379`;
+    } else if (links) {
+      const link = await TcpProxy.start({ path: this.redis.socket });
+      this.links.push(link);
+      url = `redis://127.0.0.1:${link.port}`;
+    }
     this.passwordFile ??= join(this.folder, 'password');
     writeFileSync(this.passwordFile, this.password, { mode: 0o600 });
     return ['--broker', 'redis', '--state-url', url, '--state-password-file', this.passwordFile, '--presence-timeout', `${kPresenceTimeoutMs}ms`];
@@ -155,7 +166,8 @@ export class RealtimeCluster {
   async stop() {
     const problems = (await this.cluster?.stop()) ?? [];
     await this.redis?.stop().catch((e) => problems.push(e.message));
-    await Promise.all((this.links ?? []).map((l) => l.stop()));
+    if (this.host) this.host.stop();
+    else await Promise.all((this.links ?? []).map((l) => l.stop()));
     if (this.folder) rmSync(this.folder, { recursive: true, force: true });
     return problems;
   }

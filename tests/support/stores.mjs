@@ -65,20 +65,22 @@ export class Postgres {
 
 export class Redis {
   /** `evict`: the store may throw keys away when it is full, as the cache store does. `args`: more of redis-server's; later ones win.
-   *  `env` may be changed between a stop and a start. */
-  constructor(folder, { evict = false, args = [], env } = {}) {
+   *  `prefix`: a command that runs it. `env` may be changed between a stop and a start. */
+  constructor(folder, { evict = false, args = [], prefix = [], env } = {}) {
     mkdirSync(folder, { recursive: true });
     this.folder = folder;
     this.socket = `${folder}/redis.sock`;
     this.url = `unix:${this.socket}`;
     this.evict = evict;
     this.args = args;
+    this.prefix = prefix;
     this.env = env;
     this.start();
   }
 
   start() {
-    this.child = new Child('redis', 'redis-server', ['--port', '0', '--unixsocket', this.socket, '--unixsocketperm', '700', '--save', '', '--appendonly', 'no', '--dir', this.folder, ...(this.evict ? ['--maxmemory', '256mb', '--maxmemory-policy', 'allkeys-lru'] : []), ...this.args], { log: `${this.folder}/redis.log`, env: { ...process.env, ...this.env } });
+    const [program, ...before] = [...this.prefix, 'redis-server'];
+    this.child = new Child('redis', program, [...before, '--port', '0', '--unixsocket', this.socket, '--unixsocketperm', '700', '--save', '', '--appendonly', 'no', '--dir', this.folder, ...(this.evict ? ['--maxmemory', '256mb', '--maxmemory-policy', 'allkeys-lru'] : []), ...this.args], { log: `${this.folder}/redis.log`, env: { ...process.env, ...this.env } });
   }
 
   /** What redis-cli prints. */
