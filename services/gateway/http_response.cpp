@@ -93,7 +93,8 @@ void append_head(std::string& out, const ResponseHead& head) {
   if (head.preflight)
     out +=
         "Access-Control-Allow-Methods: GET,POST,PUT,PATCH,DELETE,OPTIONS\r\n"
-        "Access-Control-Allow-Headers: Authorization,Content-Type,Idempotency-Key,X-Access-Token,X-App-Url\r\n"
+        "Access-Control-Allow-Headers: "
+        "Authorization,Content-Type,Idempotency-Key,X-Access-Token,X-App-Url\r\n"
         "Access-Control-Max-Age: 86400\r\n";
   if (!head.request_id.empty()) {
     out += "X-Request-Id: ";
