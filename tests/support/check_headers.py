@@ -42,7 +42,9 @@ def flags_by_folder(build):
             elif word not in ("-MD", "ccache") and not word.endswith("/ccache"):
                 kept.append(word)
         folder = Path(entry["directory"], entry["file"]).resolve().parent
-        flags.setdefault(folder, (entry["directory"], kept))
+        # Sources of other libraries that are compiled in a folder have fewer include paths.
+        if folder not in flags or len(kept) > len(flags[folder][1]):
+            flags[folder] = (entry["directory"], kept)
     return flags
 
 
