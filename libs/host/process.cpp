@@ -1,5 +1,6 @@
 #include "libs/host/process.hpp"
 
+#include <google/protobuf/stubs/logging.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -45,6 +46,8 @@ void prepare_process() {
     setrlimit(RLIMIT_NOFILE, &files);
   }
   std::signal(SIGPIPE, SIG_IGN);
+  // Else whoever sends malformed text writes lines of plain text to standard error.
+  google::protobuf::SetLogHandler(nullptr);
 }
 
 ShutdownSignal::ShutdownSignal() {

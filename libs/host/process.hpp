@@ -7,7 +7,7 @@
 namespace raymesh::host {
 
 /// At the start of main: raises the limit of open files to what is allowed, and ignores SIGPIPE (a
-/// write to a closed socket reports an error instead).
+/// write to a closed socket reports an error instead), and silences Protobuf's own log.
 void prepare_process();
 
 /// Waits for SIGTERM and SIGINT. To be made before any other thread, because it blocks the two in

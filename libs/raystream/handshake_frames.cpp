@@ -1,27 +1,14 @@
 #include "libs/raystream/handshake_frames.hpp"
 
-#include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/message_lite.h>
-#include <google/protobuf/wire_format_lite.h>
 
+#include "libs/base/protobuf_fields.hpp"
 #include "libs/raystream/plain_frame.hpp"
 
 namespace raymesh::raystream {
 namespace {
 
 constexpr char kZeroNonce[kNonceBytes] = {};
-
-// Two bytes of a stranger's are a field, for which Protobuf takes a hundred: counted before it may.
-bool has_too_many_fields(std::string_view bytes) {
-  using google::protobuf::internal::WireFormatLite;
-  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(bytes.data()),
-                                            static_cast<int>(bytes.size()));
-  for (size_t fields = 0;; ++fields) {
-    const uint32_t tag = in.ReadTag();
-    if (tag == 0 || !WireFormatLite::SkipField(&in, tag)) return false;  // its end, or malformed
-    if (fields == kMaxHandshakeFields) return true;
-  }
-}
 
 }  // namespace
 
@@ -36,7 +23,8 @@ Refusal check_plain_frame(std::string_view frame, const Expected& expected) {
 }
 
 bool parse_message(std::string_view bytes, google::protobuf::MessageLite& message) {
-  return !has_too_many_fields(bytes) &&
+  const auto fields = count_protobuf_fields(bytes, kMaxHandshakeFields);
+  return fields && *fields <= kMaxHandshakeFields &&
          message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
 }
 

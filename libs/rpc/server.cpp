@@ -1,6 +1,5 @@
 #include "libs/rpc/server.hpp"
 
-#include <google/protobuf/stubs/logging.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -154,8 +153,6 @@ class ServerImpl final : public Server {
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::start(ServerConfig config, MethodTable methods) {
-  // Else whoever sends malformed text writes lines of plain text into the log.
-  google::protobuf::SetLogHandler(nullptr);
   auto server = std::make_unique<ServerImpl>();
   RAYMESH_CHECK_OK(server->start(std::move(config), std::move(methods)));
   return std::unique_ptr<Server>(std::move(server));

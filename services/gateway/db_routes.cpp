@@ -6,6 +6,7 @@
 #include "services/gateway/exchange.hpp"
 #include "services/gateway/request_body.hpp"
 #include "services/gateway/routes.hpp"
+#include "services/gateway/user_token.hpp"
 
 namespace raymesh::gateway {
 namespace {
@@ -44,6 +45,13 @@ void on_query(Exchange& ex, Result<std::string> result) {
   ex.reply_around("{\"data\":", std::move(json), view, "}");
 }
 
+// `note` is the serialized QueryRequest. A key is the user's, so it has to be known who that is;
+// and with a key a write may be sent again, because storage knows it.
+void query_with_key(Exchange& ex) {
+  ex.call(*ex.core().peers.storage, "Query", std::move(ex.note), ex.options(rpc::Repeat::kSafe),
+          on_query);
+}
+
 void query(Exchange& ex) {
   auto body = read_db_body(ex.body(), ex.operation());
   if (!body.ok()) return ex.fail(body.error());
@@ -54,9 +62,13 @@ void query(Exchange& ex) {
   request.set_options(body->options.data(), body->options.size());
   const std::string_view key = ex.idempotency_key();
   request.set_idempotency_key(key.data(), key.size());
-  ex.call(*ex.core().peers.storage, "Query", request.SerializeAsString(),
-          // With a key a write may be sent again: storage knows it.
-          ex.options(read || !key.empty() ? rpc::Repeat::kSafe : rpc::Repeat::kNever), on_query);
+  if (key.empty()) {
+    ex.call(*ex.core().peers.storage, "Query", request.SerializeAsString(),
+            ex.options(read ? rpc::Repeat::kSafe : rpc::Repeat::kNever), on_query);
+  } else {
+    ex.note = request.SerializeAsString();
+    with_user(ex, query_with_key);
+  }
   // A large body's memory is not kept for the thread's next request.
   if (body->options.size() > kSmallBody) *request.mutable_options() = std::string();
 }
@@ -78,6 +90,12 @@ void on_migrate(Exchange& ex, Result<std::string> result) {
   ex.reply(200, out);
 }
 
+// `note` is the serialized MigrateRequest.
+void run_migration(Exchange& ex) {
+  ex.call(*ex.core().peers.storage, "Migrate", std::move(ex.note),
+          ex.options(rpc::Repeat::kNever, ex.core().config.migration_timeout), on_migrate);
+}
+
 void migrate(Exchange& ex) {
   Member members[] = {{"sql"}};
   if (auto read = read_members(ex.body(), members); !read.ok()) return ex.fail(read.error());
@@ -87,8 +105,8 @@ void migrate(Exchange& ex) {
   request.set_sql(std::move(*sql));
   const std::string_view key = ex.idempotency_key();
   request.set_idempotency_key(key.data(), key.size());
-  ex.call(*ex.core().peers.storage, "Migrate", request.SerializeAsString(),
-          ex.options(rpc::Repeat::kNever, ex.core().config.migration_timeout), on_migrate);
+  ex.note = request.SerializeAsString();
+  key.empty() ? run_migration(ex) : with_user(ex, run_migration);
 }
 
 }  // namespace

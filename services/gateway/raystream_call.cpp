@@ -17,18 +17,14 @@ namespace {
 
 // As with HTTP: what is larger counts against the budget of bodies that are being received.
 constexpr uint64_t kUnreservedArgs = 64 << 10;
-constexpr size_t kMaxIdempotencyKey = 255;
 
-/// Appends a field to a serialized message, for which it then counts. At most 255 bytes.
+/// Appends a field to a serialized message; of one that stands in it twice the last one counts.
 void append_text_field(std::string& message, int number, std::string_view text) {
   if (text.empty()) return;
   message += static_cast<char>(number << 3 | 2);
-  if (text.size() > 127) {
-    message += static_cast<char>(text.size() | 0x80);
-    message += '\x01';
-  } else {
-    message += static_cast<char>(text.size());
-  }
+  size_t size = text.size();
+  for (; size > 127; size >>= 7) message += static_cast<char>(size | 0x80);
+  message += static_cast<char>(size);
   message += text;
 }
 
@@ -100,8 +96,6 @@ std::optional<Error> RaystreamCall::refusal(const CallFrame& first) {
   if (!first.idempotency_key.empty() && (!method_->route || !method_->route->keeps_key))
     return Error(errors::kIdempotencyUnsupported,
                  std::string(errors::kIdempotencyUnsupported.meaning));
-  if (first.idempotency_key.size() > kMaxIdempotencyKey)
-    return Error(errors::kInvalidRequest, "idempotency-key has more than 255 characters");
   idempotency_key_ = first.idempotency_key;
   if (!first.timeout_ms.empty()) {
     const std::string_view text = first.timeout_ms;
@@ -236,7 +230,6 @@ void RaystreamCall::forward() {
     case Forward::kPlain:
       break;
     case Forward::kOperation:
-      // Of a field that stands in a message twice the last one counts: QueryRequest.operation.
       append_text_field(args_, 1, method_->operation);
       append_text_field(args_, 4, idempotency_key_);
       break;
@@ -248,12 +241,7 @@ void RaystreamCall::forward() {
       o = channel_options(text_field(args_, 1), method_->repeat);
       break;
     case Forward::kUser:
-      note = std::move(args_);
-      return with_user(*this, [](Exchange& ex) {
-        const RaystreamMethod& m = *static_cast<RaystreamCall&>(ex).method_;
-        ex.call(*peer_of(ex.core().peers, m.service), m.rpc, std::move(ex.note),
-                ex.options(m.repeat), pass_back);
-      });
+      return forward_with_user(o);
     case Forward::kToken:
       if (text_field(args_, 1).empty()) {
         auth::v1::VerifyTokenRequest request;
@@ -263,7 +251,20 @@ void RaystreamCall::forward() {
       }
       break;
   }
+  // A key is the user's.
+  if (!idempotency_key_.empty()) return forward_with_user(o);
   call(peer, method_->rpc, std::move(args_), o, pass_back);
+}
+
+void RaystreamCall::forward_with_user(const rpc::CallOptions& options) {
+  note = std::move(args_);
+  forward_timeout_ = options.timeout;
+  with_user(*this, [](Exchange& ex) {
+    const auto& self = static_cast<RaystreamCall&>(ex);
+    const RaystreamMethod& m = *self.method_;
+    ex.call(*peer_of(ex.core().peers, m.service), m.rpc, std::move(ex.note),
+            ex.options(m.repeat, self.forward_timeout_), pass_back);
+  });
 }
 
 void RaystreamCall::send_call(std::string_view method, std::string payload,

@@ -67,6 +67,8 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   bool within_rate();
   void dispatch();
   void forward();
+  /// On behalf of the session's user.
+  void forward_with_user(const rpc::CallOptions& options);
   void begin_attach();
   void attach();
   void finish_attach(uint64_t token_expires_at);
@@ -85,6 +87,7 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   RateGate::Passed passed_ = RateGate::Passed::kNothing;
 
   std::string args_, path_text_, query_text_, idempotency_key_;
+  std::chrono::milliseconds forward_timeout_{0};
   size_t args_bytes_ = 0;
   uint64_t reserved_ = 0;  // of Core::body_memory
   const Clock::time_point begun_;

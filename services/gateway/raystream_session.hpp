@@ -91,6 +91,7 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   enum class State : uint8_t { kTls, kOpen, kClosing, kEnded };
 
   Core& core() const;
+  static uint64_t unix_ms();
 
   // The connection.
   void arm_read();
@@ -105,16 +106,18 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
 
   // Frames.
   void take_stream(std::span<char> bytes);
-  void take_websocket(std::span<char> bytes);
-  bool take_websocket_frame(net::websocket::Frame& frame);
-  bool hold(size_t bytes);
   raystream::Expected expected() const;
   void take_frame(std::span<char> frame);
   void shake_hands(std::span<char> frame);
   bool send_frame(raystream::FrameType type, std::initializer_list<std::string_view> pieces);
   void append_message(std::string_view frame);
 
-  // What comes in them (raystream_session_calls.cpp).
+  // Frames in WebSocket messages (raystream_session_websocket.cpp).
+  void take_websocket(std::span<char> bytes);
+  bool take_websocket_frame(net::websocket::Frame& frame);
+  bool hold(size_t bytes);
+
+  // What comes in frames (raystream_session_calls.cpp).
   void take_message(raystream::FrameType type, std::string_view payload);
   void take_call(std::string_view payload);
   void take_heartbeat(std::string_view payload);

@@ -25,12 +25,6 @@ constexpr uint8_t kMaxFailedAttaches = 8;
 // How often a token is checked with auth while its session lives.
 constexpr std::chrono::seconds kTokenCheckPeriod{30};
 
-uint64_t unix_ms() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                   std::chrono::system_clock::now().time_since_epoch())
-                                   .count());
-}
-
 }  // namespace
 
 void RaystreamSession::take_message(FrameType type, std::string_view payload) {

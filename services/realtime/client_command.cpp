@@ -1,13 +1,11 @@
 #include "services/realtime/client_command.hpp"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
-
 #include <charconv>
 #include <optional>
 #include <utility>
 
 #include "libs/base/json_reader.hpp"
+#include "libs/base/protobuf_fields.hpp"
 #include "services/realtime/position.hpp"
 
 namespace raymesh::realtime {
@@ -136,18 +134,6 @@ std::string check(const v1::Command& command) {
   return {};
 }
 
-/// Looked at before they are parsed: two bytes are a command, of which each takes a hundred.
-bool has_too_many_fields(std::string_view bytes) {
-  using google::protobuf::internal::WireFormatLite;
-  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(bytes.data()),
-                                            static_cast<int>(bytes.size()));
-  for (size_t fields = 0;; ++fields) {
-    const uint32_t tag = in.ReadTag();
-    if (tag == 0 || !WireFormatLite::SkipField(&in, tag)) return false;  // its end, or malformed
-    if (fields == kMaxCommands) return true;
-  }
-}
-
 }  // namespace
 
 Result<std::vector<ParsedCommand>> parse_json_commands(std::string_view text) {
@@ -176,10 +162,12 @@ Result<std::vector<ParsedCommand>> parse_json_commands(std::string_view text) {
 }
 
 Result<std::vector<ParsedCommand>> parse_proto_commands(std::string_view bytes) {
-  if (has_too_many_fields(bytes))
+  // Before they are parsed, and memory is taken for each.
+  const auto fields = count_protobuf_fields(bytes, kMaxCommands);
+  if (fields && *fields > kMaxCommands)
     return Error(errors::kInvalidRequest, "more than 100 commands in one message");
   v1::ClientFrame frame;
-  if (!frame.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+  if (!fields || !frame.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return Error(errors::kInvalidRequest, "the message is no ClientFrame");
   std::vector<ParsedCommand> out(static_cast<size_t>(frame.commands_size()));
   for (size_t i = 0; i < out.size(); ++i) {

@@ -345,4 +345,16 @@ test('a write with an Idempotency-Key is done once', async () => {
   const publish = await http('POST', '/api/v1/realtime/publish', { body: { channel: 'c', payload: 1 }, headers: { 'idempotency-key': key } });
   assert.deepEqual([publish.status, publish.json.code], [400, 'idempotency_unsupported']);
   assert.equal((await http('POST', '/api/v1/db', { body: { operation: 'count', tableName: t.sqlName, options: {} }, headers: { 'idempotency-key': key } })).json.data, 1);
+
+  // A user's keys are the user's.
+  const user = { email: `${unique('ada')}@example.com`, password: 'correct horse battery' };
+  await client.auth.signup(user);
+  const headers = { 'idempotency-key': key, 'x-access-token': (await client.auth.login(user)).tokens.AccessToken };
+  const hers = await send('bob', headers);
+  assert.equal(hers.status, 200, hers.text);
+  assert.notDeepEqual(hers.json, first.json);
+  assert.deepEqual((await send('bob', headers)).json, hers.json);
+  assert.deepEqual((await send('ada')).json, first.json);
+  const nobody = await send('ada', { 'idempotency-key': key, 'x-access-token': 'not.a.token' });
+  assert.deepEqual([nobody.status, nobody.json.code], [401, 'invalid_token']);
 });

@@ -138,6 +138,14 @@ for (const mode of ['dev', 'separate'])
       const where = { table: 'notes', operation: 'delete', options: Buffer.from(JSON.stringify({ where: { text } })) };
       const found = await callProto(client, 'db.find', ['storage', 'Query'], where);
       assert.equal(JSON.parse(found.json)[0].text, text);
+      // A key in the metadata becomes the message's, also one whose length takes two bytes.
+      for (const idempotencyKey of [unique('key'), unique('key').padEnd(255, 'x')]) {
+        const once = () => callProto(client, 'db.insert', ['storage', 'Query'], insert, { 'idempotency-key': idempotencyKey });
+        assert.deepEqual(await once(), await once());
+      }
+      const created = unique('once');
+      const create = () => callProto(client, 'db.migrate', ['storage', 'Migrate'], { sql: `CREATE TABLE "${created}" (id int)` }, { 'idempotency-key': created });
+      assert.deepEqual(await create(), await create());
       const migrated = await callProto(client, 'db.migrate', ['storage', 'Migrate'], { sql: 'SELECT 1' });
       assert.equal(migrated.executed_statements, 1);
 

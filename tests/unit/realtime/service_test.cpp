@@ -6,6 +6,7 @@
 #include "libs/actor/system.hpp"
 #include "libs/crypto/key_ring.hpp"
 #include "libs/crypto/random.hpp"
+#include "libs/host/process.hpp"
 #include "libs/rpc/server.hpp"
 #include "raymesh/realtime/v1/realtime.grpc.pb.h"
 #include "raymesh/realtime/v1/socket.pb.h"
@@ -71,7 +72,7 @@ class ServiceTest : public ::testing::Test {
 };
 
 TEST_F(ServiceTest, MalformedTextOfAClientDoesNotReachTheLog) {
-  start();
+  host::prepare_process();  // as main does
   v1::Command command;
   command.mutable_subscribe()->set_channel("room");
   std::string bytes = command.SerializeAsString();
