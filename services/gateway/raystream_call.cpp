@@ -224,6 +224,10 @@ void RaystreamCall::dispatch() {
 }
 
 void RaystreamCall::forward() {
+  // Something may be appended below. A field that claims to be longer than the arguments are would
+  // swallow it, and with it what the method's name says.
+  if (!is_message(args_))
+    return fail(Error(errors::kInvalidRequest, "the arguments are no Protobuf message"));
   rpc::Peer& peer = *peer_of(core().peers, method_->service);
   rpc::CallOptions o = options(method_->repeat);
   switch (method_->forward) {

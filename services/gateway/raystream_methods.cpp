@@ -14,13 +14,8 @@ const Route* route(std::string_view method, std::string_view path) {
 }
 
 RaystreamMethod query(std::string_view name, std::string_view operation, Repeat repeat) {
-  return {name,
-          route("POST", "/api/v1/db"),
-          operation,
-          Service::kStorage,
-          "Query",
-          repeat,
-          operation.empty() ? Forward::kPlain : Forward::kOperation};
+  return {name,   route("POST", "/api/v1/db"), operation, Service::kStorage, "Query",
+          repeat, Forward::kOperation};
 }
 
 // `path` stands for all paths of an open route.

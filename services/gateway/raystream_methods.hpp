@@ -20,7 +20,7 @@ enum class Service : uint8_t { kNone, kAuth, kStorage, kCache, kRealtime };
 /// What has to be done with arguments in Protobuf beside passing them on.
 enum class Forward : uint8_t {
   kPlain,
-  kOperation,  // the method's name says the operation of the query
+  kOperation,  // a QueryRequest; the method's name says its operation, if it says one
   kMigration,  // has the timeout of migrations
   kChannel,    // goes to the channel's node (field 1)
   kUser,       // on behalf of the session's user

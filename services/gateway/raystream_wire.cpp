@@ -50,6 +50,13 @@ bool parse_call(std::string_view payload, CallFrame& out) {
   return !fields.bad();
 }
 
+bool is_message(std::string_view bytes) {
+  ProtobufFields fields(bytes);
+  while (fields.next()) {
+  }
+  return !fields.bad();
+}
+
 std::string_view text_field(std::string_view message, uint32_t number) {
   std::string_view found;
   ProtobufFields fields(message);

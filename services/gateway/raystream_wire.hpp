@@ -26,6 +26,10 @@ struct CallFrame {
 /// False when the payload is no RpcCall, or has more than 32 entries of metadata.
 bool parse_call(std::string_view payload, CallFrame& out);
 
+/// Whether these bytes are a serialized message, of whatever kind; its fields' own contents are not
+/// looked at.
+bool is_message(std::string_view bytes);
+
 /// The bytes of a serialized message's last field with this number that holds text or bytes; empty
 /// when there is none, or the message does not parse. For what must be known of arguments that are
 /// passed on as they are.

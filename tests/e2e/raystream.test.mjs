@@ -142,6 +142,8 @@ for (const mode of ['dev', 'separate'])
       for (const idempotencyKey of [unique('key'), unique('key').padEnd(255, 'x')]) {
         const once = () => callProto(client, 'db.insert', ['storage', 'Query'], insert, { 'idempotency-key': idempotencyKey });
         assert.deepEqual(await once(), await once());
+        const query = () => callProto(client, 'db.query', ['storage', 'Query'], { ...insert, operation: 'insert' }, { 'idempotency-key': `q${idempotencyKey.slice(1)}` });
+        assert.deepEqual(await query(), await query());
       }
       const created = unique('once');
       const create = () => callProto(client, 'db.migrate', ['storage', 'Migrate'], { sql: `CREATE TABLE "${created}" (id int)` }, { 'idempotency-key': created });
@@ -206,6 +208,42 @@ for (const mode of ['dev', 'separate'])
       assert.equal((await callProto(other, 'cache.get', ['cache', 'Get'], { key, context })).found, false);
       await fails(callProto(other, 'db.find', ['storage', 'Query'], { table: 'notes', context }), 'unknown_table');
       assert.equal((await callProto(mine, 'cache.get', ['cache', 'Get'], { key })).found, true);
+    });
+
+    test('another user\'s token or name in a call changes nobody\'s session', async (t) => {
+      const stranger = await open(t);
+      const [me, other] = [await user(stranger), await user(stranger)];
+      const client = await open(t, targets.TCP, me.token);
+      // Who has a token may ask whose it is, and that is all.
+      assert.equal((await callProto(client, 'auth.me', ['auth', 'VerifyToken'], { access_token: other.token })).user_id, other.id);
+      const claims = { 'x-access-token': other.token, authorization: `Bearer ${cluster.otherApiKey}`, user: other.id, project: cluster.otherProject };
+      assert.equal((await callJson(client, 'auth.me', { accessToken: other.token }, claims)).json.user.id, me.id);
+      assert.equal((await callJson(client, 'info', undefined, claims)).json.project.id, cluster.project);
+      const context = { project: cluster.otherProject, user: other.id };
+      for (const minted of [
+        (await callJson(client, 'realtime.token', { channels: ['c'], user: other.id, accessToken: other.token }, claims)).json.token,
+        (await callProto(client, 'realtime.token', ['realtime', 'Mint'], { channels: ['c'], context }, claims)).token,
+      ]) {
+        const payload = Buffer.from(minted.split('.')[1], 'base64url').toString();
+        assert.ok(payload.includes(me.id) && !payload.includes(other.id), payload);
+      }
+      await fails(client.call('auth.attach', encode('Attach', { api_key: cluster.apiKey, access_token: other.token })), 'invalid_request', 400);
+      assert.equal((await callJson(client, 'auth.me')).json.user.id, me.id);
+      assert.equal((await callJson(stranger, 'auth.me')).json.user, null);
+    });
+
+    test('arguments cannot swallow what the gateway adds to them', async (t) => {
+      const client = await open(t, targets.TCP);
+      const text = unique('kept');
+      await callJson(client, 'db.insert', { tableName: 'notes', options: { data: { text } } });
+      const { requestSerialize } = services.storage.Query;
+      const remove = requestSerialize({ operation: 'delete', table: 'notes', options: Buffer.from(JSON.stringify({ where: { text } })) });
+      // A last field that is as long as what is put behind it: "find", as field 1; and with a key, field 4, too.
+      for (const [swallowed, metadata] of [[6, {}], [6 + 3, { 'idempotency-key': 'k' }]]) {
+        const open = Buffer.concat([remove, Buffer.from([0x7a, swallowed])]);
+        await fails(client.call('db.find', open, metadata), 'invalid_request', 400);
+      }
+      assert.equal((await callJson(client, 'db.find', { tableName: 'notes', options: { where: { text } } })).json.data.length, 1);
     });
 
     test('errors are those of HTTP', async (t) => {
@@ -274,6 +312,44 @@ describe('what only an operator can do', () => {
     cluster.raymesh('key', 'revoke', id, ...cluster.admin);
     const why = await client.ended;
     assert.deepEqual([why.by, why.code], ['peer', Code.UNAUTHORIZED]);
+  });
+
+  test('a session ends with its user\'s token and login', async (t) => {
+    const gateway = await cluster.add('gateway', '--raystream-check-period', '200ms', '--timer-tick', '50ms');
+    const stranger = await attached(t, { port: gateway.raystreamPort });
+    const email = `${unique('u')}@example.com`;
+    const { json } = await callJson(stranger, 'auth.signup', { email, password: kPassword });
+    const login = async () => (await callJson(stranger, 'auth.login', { email, password: kPassword })).json.tokens.AccessToken;
+    const client = await attached(t, { port: gateway.raystreamPort }, cluster.apiKey, await login());
+    assert.equal((await callJson(client, 'auth.me')).json.user.id, json.userId);
+    const ended = Date.now();
+    cluster.postgres.sql(`UPDATE raymesh_auth.sessions SET revoked_at = now() WHERE user_id = '${json.userId}'`);
+    // The token is looked at every 30 s.
+    const why = await client.ended;
+    assert.deepEqual([why.by, why.code], ['peer', Code.UNAUTHORIZED]);
+    assert.ok(Date.now() - ended < 120_000);
+    // One whose expiry comes: known from attach on, so nobody is asked.
+    const auth = cluster.services.auth;
+    await auth.stop();
+    auth.args.push('--token-ttl', '3s');
+    await auth.start();
+    await waitFor(() => callJson(stranger, 'info').then(() => true, () => false), 'auth to be back');
+    const short = await attached(t, { port: gateway.raystreamPort }, cluster.apiKey, await login());
+    const over = await short.ended;
+    assert.deepEqual([over.by, over.code], ['peer', Code.UNAUTHORIZED]);
+    await callJson(stranger, 'info');
+  });
+
+  test('arguments that come too slowly are refused, and the session goes on', async (t) => {
+    const gateway = await cluster.add('gateway', '--body-timeout', '300ms', '--raystream-check-period', '50ms', '--timer-tick', '10ms');
+    const client = await attached(t, { port: gateway.raystreamPort });
+    const id = client.nextCall++;
+    const part = (method, more) => client.send(Type.CALL, encode('RpcCall', { call_id: id, method, args: Buffer.alloc(100_000), more }));
+    await fails(client.pending(id, () => part('raystream.echo', true)), 'request_timeout', 408);
+    // What still comes of it is passed over.
+    part('', true);
+    part('', false);
+    assert.equal((await client.call('raystream.echo', Buffer.from('still here'))).result.toString(), 'still here');
   });
 
   test('over TLS it is the same, on both ports', async (t) => {

@@ -74,6 +74,19 @@ TEST(RaystreamWireTest, FindsATextField) {
   EXPECT_EQ(text_field("\x0a\x05hi", 1), "");
 }
 
+TEST(RaystreamWireTest, KnowsAMessageByItsOuterForm) {
+  cache::v1::SetRequest request;
+  EXPECT_TRUE(is_message(request.SerializeAsString()));
+  request.set_key("room");
+  request.set_ttl_seconds(9);
+  const std::string bytes = request.SerializeAsString();
+  EXPECT_TRUE(is_message(bytes));
+  EXPECT_FALSE(is_message(bytes.substr(0, bytes.size() - 1)));
+  // Text that reaches beyond the end: it would take in whatever is appended.
+  EXPECT_FALSE(is_message(bytes + "\x0a\x05hi"));
+  EXPECT_FALSE(is_message(bytes + "\x0b"));  // a group
+}
+
 TEST(RaystreamWireTest, WritesWhatProtobufReads) {
   const std::string result(300, 'r');
   for (const bool more : {false, true}) {
