@@ -22,6 +22,7 @@ constexpr Entry kEntries[] = {
     {"accessTokens", &DevSecrets::access_tokens, "a1:"},
     {"realtimeTokens", &DevSecrets::realtime_tokens, "r1:"},
     {"raystreamKey", &DevSecrets::raystream_key, "s1:"},
+    {"raystreamState", &DevSecrets::raystream_state, "e1:"},
     {"redis", &DevSecrets::redis, ""},
 };
 

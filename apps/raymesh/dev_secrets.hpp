@@ -17,6 +17,7 @@ struct DevSecrets {
   std::string access_tokens;    // "kid:secret"
   std::string realtime_tokens;  // "kid:secret"
   std::string raystream_key;    // "id:seed"
+  std::string raystream_state;  // "id:key"
   std::string redis;            // password of the private servers
 };
 

@@ -57,6 +57,8 @@ void ServiceConfigs::wire(const DevOptions& options, const DevSecrets& secrets,
   gateway.listen = address(options.listen, options.port);
   gateway.raystream.listen = address(options.listen, options.raystream_port);
   if (gateway.raystream.keys.empty()) gateway.raystream.keys = {secrets.raystream_key};
+  if (gateway.raystream.state_keys.empty())
+    gateway.raystream.state_keys = {secrets.raystream_state};
 }
 
 Status DevServices::start(const ServiceConfigs& configs) {

@@ -15,6 +15,7 @@
 #include "services/cache/leases.hpp"
 #include "services/cache/probe.hpp"
 #include "services/cache/scripts.hpp"
+#include "services/cache/sessions.hpp"
 #include "services/cache/usage_actor.hpp"
 
 namespace raymesh::cache {
@@ -32,7 +33,7 @@ class CacheApp final : public App {
     client.client_name = "raymesh-cache";
     client.scripts = {&change_script(), &measure_script()};
     RAYMESH_TRY(values_, open("cache", config_.cache_urls, config_.cache_password, client));
-    client.scripts = {&lease_script()};
+    client.scripts = {&lease_script(), &put_session_script(), &end_session_script()};
     RAYMESH_TRY(state_, open("state", config_.state_urls, config_.state_password, client));
 
     EntryLimits limits;
@@ -44,6 +45,7 @@ class CacheApp final : public App {
                        caf::anon_send(usage, MeasureUsage{project, primary});
                      });
     leases_.emplace(*state_, probe_);
+    sessions_.emplace(*state_, probe_);
 
     rpc::ServerConfig server;
     server.name = "cache";
@@ -52,7 +54,8 @@ class CacheApp final : public App {
     server.credentials = env_.common.server_credentials();
     server.metrics = &env_.metrics;
     server.loops = io_.loops();
-    RAYMESH_TRY(server_, rpc::Server::start(std::move(server), cache_methods(*entries_, *leases_)));
+    RAYMESH_TRY(server_, rpc::Server::start(std::move(server),
+                                            cache_methods(*entries_, *leases_, *sessions_)));
     server_->set_serving(true);
     return ok_status();
   }
@@ -101,6 +104,7 @@ class CacheApp final : public App {
   caf::actor usage_;
   std::optional<Entries> entries_;
   std::optional<Leases> leases_;
+  std::optional<Sessions> sessions_;
   std::unique_ptr<rpc::Server> server_;
   bool stopped_ = false;
 };

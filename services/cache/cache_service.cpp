@@ -2,6 +2,7 @@
 
 #include "services/cache/entries.hpp"
 #include "services/cache/leases.hpp"
+#include "services/cache/sessions.hpp"
 
 namespace raymesh::cache {
 namespace {
@@ -58,7 +59,37 @@ v1::LeaseTokensReply lease_reply(Lease lease) {
   return reply;
 }
 
-// A completion of Entries or Leases that answers the call.
+v1::SessionReply session_reply(SessionRecord record) {
+  v1::SessionReply reply;
+  reply.set_found(record.found);
+  reply.set_generation(record.generation);
+  reply.set_version(record.version);
+  reply.set_owner(std::move(record.owner));
+  reply.set_state(std::move(record.state));
+  return reply;
+}
+
+v1::PutSessionReply written_reply(SessionWritten written) {
+  v1::PutSessionReply reply;
+  reply.set_stored(written.stored);
+  reply.set_generation(written.generation);
+  return reply;
+}
+
+v1::LostSessionsReply lost_reply(LostSessions lost) {
+  v1::LostSessionsReply reply;
+  for (LostSessions::Lost& one : lost.lost) {
+    auto& added = *reply.add_lost();
+    added.set_session_id(std::move(one.session_id));
+    added.set_generation(one.generation);
+  }
+  for (std::string& after : lost.after) reply.add_after(std::move(after));
+  reply.set_more(lost.more);
+  reply.set_complete(lost.complete);
+  return reply;
+}
+
+// A completion of Entries, Leases or Sessions that answers the call.
 template <class Value, class Reply>
 UniqueFunction<void(Result<Value>)> answer(Responder<Reply> respond, Reply (*make)(Value)) {
   return [respond = std::move(respond), make](Result<Value> result) mutable {
@@ -67,9 +98,42 @@ UniqueFunction<void(Result<Value>)> answer(Responder<Reply> respond, Reply (*mak
   };
 }
 
+void add_session_methods(rpc::MethodTable& table, Sessions& sessions) {
+  table.add<v1::SessionRequest, v1::SessionReply>(
+      "GetSession", rpc::kCallerGateway,
+      [&sessions](CallPtr call, v1::SessionRequest request, Responder<v1::SessionReply> respond) {
+        sessions.get(request.session_id(), call->deadline,
+                     answer(std::move(respond), session_reply));
+      });
+  table.add<v1::PutSessionRequest, v1::PutSessionReply>(
+      "PutSession", rpc::kCallerGateway,
+      [&sessions](CallPtr call, v1::PutSessionRequest request,
+                  Responder<v1::PutSessionReply> respond) {
+        sessions.put({std::move(*request.mutable_session_id()), request.generation(),
+                      request.version(), request.raise(), std::move(*request.mutable_owner()),
+                      std::move(*request.mutable_lost_by()), std::move(*request.mutable_state()),
+                      request.ttl_ms()},
+                     call->deadline, answer(std::move(respond), written_reply));
+      });
+  table.add<v1::EndSessionRequest, v1::BoolReply>(
+      "EndSession", rpc::kCallerGateway,
+      [&sessions](CallPtr call, v1::EndSessionRequest request, Responder<v1::BoolReply> respond) {
+        sessions.end(
+            {request.session_id(), request.generation(), request.owner(), request.mark_ms()},
+            call->deadline, answer(std::move(respond), bool_reply));
+      });
+  table.add<v1::LostSessionsRequest, v1::LostSessionsReply>(
+      "LostSessions", rpc::kCallerGateway,
+      [&sessions](CallPtr call, v1::LostSessionsRequest request,
+                  Responder<v1::LostSessionsReply> respond) {
+        sessions.lost(request.owner(), {request.after().begin(), request.after().end()},
+                      call->deadline, answer(std::move(respond), lost_reply));
+      });
+}
+
 }  // namespace
 
-rpc::MethodTable cache_methods(Entries& entries, Leases& leases) {
+rpc::MethodTable cache_methods(Entries& entries, Leases& leases, Sessions& sessions) {
   rpc::MethodTable table;
   table.add<v1::KeyRequest, v1::ValueReply>(
       "Get", kProjectCallers,
@@ -130,6 +194,7 @@ rpc::MethodTable cache_methods(Entries& entries, Leases& leases) {
         leases.lease({request.bucket(), request.per_second(), request.burst(), request.want()},
                      call->deadline, answer(std::move(respond), lease_reply));
       });
+  add_session_methods(table, sessions);
   return table;
 }
 

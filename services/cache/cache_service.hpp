@@ -1,5 +1,5 @@
-// The gRPC face of the cache service: maps its messages to Entries and Leases and back. Handlers
-// run on the server's I/O threads and hand over at once.
+// The gRPC face of the cache service: maps its messages to Entries, Leases and Sessions and back.
+// Handlers run on the server's I/O threads and hand over at once.
 #pragma once
 
 #include "libs/rpc/method_table.hpp"
@@ -9,8 +9,9 @@ namespace raymesh::cache {
 
 class Entries;
 class Leases;
+class Sessions;
 
-/// The methods, for both doors. `entries` and `leases` outlive the server.
-rpc::MethodTable cache_methods(Entries& entries, Leases& leases);
+/// The methods, for both doors. What it is given outlives the server.
+rpc::MethodTable cache_methods(Entries& entries, Leases& leases, Sessions& sessions);
 
 }  // namespace raymesh::cache

@@ -35,6 +35,14 @@ std::string entries_pattern(std::string_view project) {
   return join("v:", project, ":*");
 }
 
+std::string session_name(std::string_view session_id) {
+  return join("rs:", session_id, "");
+}
+
+std::string lost_name(std::string_view owner) {
+  return join("rs-lost:", owner, "");
+}
+
 Status check_entry(std::string_view project, std::string_view key) {
   if (project.empty()) return Error(errors::kInvalidRequest, "the call names no project");
   if (!is_project(project)) return Error(errors::kInvalidRequest, "the project's id is not one");

@@ -4,6 +4,8 @@
 //   v:<project>:<key>    an entry of a project
 //   u:<project>          bytes that the project's entries use on this primary, by estimate
 //   lease:<bucket>       a token bucket (in the store `state`)
+//   rs:<session>         a raystream session: generation, version, owner, state (in `state`)
+//   rs-lost:<gateway>    a stream of the sessions that a gateway has lost to others (in `state`)
 //
 // A project's id has no colon, so the part up to the second colon names exactly one project,
 // whatever bytes the key has.
@@ -26,6 +28,9 @@ std::string entry_name(std::string_view project, std::string_view key);
 std::string usage_name(std::string_view project);
 /// Glob pattern (Redis SCAN MATCH) of all entries of a project.
 std::string entries_pattern(std::string_view project);
+
+std::string session_name(std::string_view session_id);
+std::string lost_name(std::string_view owner);
 
 /// invalid_request: a project that is none, an empty or too long key.
 Status check_entry(std::string_view project, std::string_view key);

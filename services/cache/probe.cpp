@@ -1,6 +1,14 @@
 #include "services/cache/probe.hpp"
 
 namespace raymesh::cache {
+namespace {
+
+metrics::Counter& sessions(metrics::Registry& registry, const char* result) {
+  return registry.counter("raymesh_cache_sessions_total",
+                          "Reads and writes of stored raystream sessions", {{"result", result}});
+}
+
+}  // namespace
 
 Probe::Probe(metrics::Registry& r)
     : registry_(r),
@@ -16,7 +24,12 @@ Probe::Probe(metrics::Registry& r)
                               {{"result", "empty"}})),
       tokens_(r.counter("raymesh_cache_leased_tokens_total", "Rate-limit tokens leased")),
       measured_(r.counter("raymesh_cache_usage_measured_total",
-                          "Times that a project's usage was measured anew")) {}
+                          "Times that a project's usage was measured anew")),
+      sessions_found_(sessions(r, "found")),
+      sessions_missed_(sessions(r, "not_found")),
+      sessions_stored_(sessions(r, "stored")),
+      sessions_refused_(sessions(r, "refused")),
+      sessions_ended_(sessions(r, "ended")) {}
 
 void Probe::watch(const std::string& store, const redis::Store& primaries) {
   struct Number {

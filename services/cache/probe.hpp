@@ -22,6 +22,9 @@ class Probe {
   }
   void lease_empty() { leases_empty_.add(); }
   void usage_measured() { measured_.add(); }
+  void session_read(bool found) { (found ? sessions_found_ : sessions_missed_).add(); }
+  void session_written(bool stored) { (stored ? sessions_stored_ : sessions_refused_).add(); }
+  void session_ended() { sessions_ended_.add(); }
 
   /// Connections, queues and failures of a store's primaries, read when they are scraped. The store
   /// outlives the registry's last scrape.
@@ -37,6 +40,11 @@ class Probe {
   metrics::Counter& leases_empty_;
   metrics::Counter& tokens_;
   metrics::Counter& measured_;
+  metrics::Counter& sessions_found_;
+  metrics::Counter& sessions_missed_;
+  metrics::Counter& sessions_stored_;
+  metrics::Counter& sessions_refused_;
+  metrics::Counter& sessions_ended_;
 };
 
 }  // namespace raymesh::cache

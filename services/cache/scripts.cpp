@@ -87,4 +87,43 @@ return {granted, retry}
   return kScript;
 }
 
+// Generations and versions are far below 2^53, up to which Lua's numbers are exact. A mark is a
+// record of the highest generation of all, without a state.
+const redis::Script& put_session_script() {
+  static const redis::Script kScript(R"(
+local held = redis.call('HMGET', KEYS[1], 'g', 'v', 'o', 's')
+local g, v = tonumber(held[1] or 0), tonumber(held[2] or 0)
+local generation, version, raise = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local mine = g == generation and held[3] == ARGV[4]
+if mine and v == version and held[4] == ARGV[5] then return {1, g} end
+local may
+if raise then may = g > 0 and g == generation - 1
+else may = g < generation or (mine and v < version) end
+if not may then return {0, g} end
+redis.call('HSET', KEYS[1], 'g', ARGV[1], 'v', ARGV[2], 'o', ARGV[4], 's', ARGV[5])
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+if KEYS[2] then
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', 50000, '*', 'i', ARGV[7], 'g', ARGV[1])
+  redis.call('PEXPIRE', KEYS[2], ARGV[8])
+end
+return {1, generation}
+)");
+  return kScript;
+}
+
+const redis::Script& end_session_script() {
+  static const redis::Script kScript(R"(
+local held = redis.call('HMGET', KEYS[1], 'g', 'o')
+local g = tonumber(held[1] or 0)
+if g == 0 or g > tonumber(ARGV[1]) or (g == tonumber(ARGV[1]) and held[2] ~= ARGV[2]) then return 0 end
+redis.call('UNLINK', KEYS[1])
+if ARGV[3] ~= '0' then
+  redis.call('HSET', KEYS[1], 'g', '9007199254740991')
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
+return 1
+)");
+  return kScript;
+}
+
 }  // namespace raymesh::cache

@@ -27,4 +27,17 @@ const redis::Script& measure_script();
 ///   answers {tokens granted, milliseconds until one token is there}
 const redis::Script& lease_script();
 
+/// Writes a session's state, if the writer has it (sessions.hpp).
+///   KEYS: record, and with a raise that somebody is to be told of: the loser's stream
+///   ARGV: generation, version, 1 for a raise, owner, state, life in milliseconds, session id, life
+///     of the loser's stream in milliseconds
+///   answers {1 when it is stored, generation that is stored}
+const redis::Script& put_session_script();
+
+/// Removes a session, unless another writer has it.
+///   KEYS: record
+///   ARGV: generation, owner, milliseconds that a mark stays in its place (0: none)
+///   answers 1 when there was one of the caller's
+const redis::Script& end_session_script();
+
 }  // namespace raymesh::cache

@@ -76,6 +76,14 @@ class GatewayApp final : public App {
     if (!config_.raystream.keys.empty()) {
       RAYMESH_TRY(auto keys, raystream::ServerKeys::parse(config_.raystream.keys));
       core_->raystream_keys.emplace(std::move(keys));
+      if (config_.raystream.state_keys.empty())
+        log::warn(
+            "raystream sessions cannot be resumed: there is no --raystream-state-keys (make one "
+            "with `raymesh raystream key create --state`)");
+    }
+    if (!config_.raystream.state_keys.empty()) {
+      RAYMESH_TRY(auto keys, raystream::StateKeys::parse(config_.raystream.state_keys));
+      core_->raystream_store.set_keys(std::move(keys));
     }
     if (!config_.tls_certificate.empty()) {
       RAYMESH_TRY(core_->tls, net::TlsContext::load(config_.tls_certificate, config_.tls_key));
@@ -140,6 +148,7 @@ class GatewayApp final : public App {
       for (HttpSession* session : sessions) session->abort();
       tell_all(worker, Abort{});
       worker.wheel.stop();
+      worker.fences.stop();
     });
     // What is still in flight has nobody who waits for it. Completions use the threads, so those
     // end last.

@@ -24,6 +24,7 @@ Worker::Worker(Core& c, size_t i)
     : core(c),
       index(i),
       wheel(c.threads.context(i), c.config.timer_tick),
+      fences(c.threads.context(i), c.config.raystream.fence_period / 4),
       parser({static_cast<size_t>(c.config.max_header_bytes),
               static_cast<size_t>(c.config.max_header_fields)}),
       scratch(new char[kScratch]),
@@ -58,6 +59,8 @@ Core::Core(const Config& c, metrics::Registry& registry, caf::actor_system& acto
       rates(*this),
       raystream_limits(config.raystream, std::chrono::steady_clock::now()),
       raystream_probe(registry),
+      raystream_store(*this),
+      raystream_owners(*this),
       strangers_frames(config.raystream.max_unattached_memory),
       frames(config.raystream.max_frame_memory),
       threads(thread_count(c), "gateway") {

@@ -20,7 +20,9 @@
 #include "services/gateway/probe.hpp"
 #include "services/gateway/rate_gate.hpp"
 #include "services/gateway/raystream_limits.hpp"
+#include "services/gateway/raystream_owners.hpp"
 #include "services/gateway/raystream_probe.hpp"
+#include "services/gateway/raystream_store.hpp"
 #include "services/gateway/token_cache.hpp"
 
 namespace caf {
@@ -50,6 +52,7 @@ struct Worker {
   Core& core;
   const size_t index;
   net::WheelDriver wheel;
+  net::WheelDriver fences;  // of RaystreamOwners, whose times are shorter than a tick of `wheel`
   net::RequestParser parser;
   net::RequestHead head;
   // Whose request `head` holds; nullptr: nobody's any more.
@@ -81,6 +84,8 @@ struct Core {
   std::optional<raystream::ServerKeys> raystream_keys;  // set once, before the port opens
   RaystreamLimits raystream_limits;
   RaystreamProbe raystream_probe;
+  RaystreamStore raystream_store;
+  RaystreamOwners raystream_owners;
   raystream::FrameBudget strangers_frames;  // incomplete frames of who is not attached
   raystream::FrameBudget frames;            // and of the others
   std::atomic<uint64_t> result_memory{0};   // results that wait to be sent

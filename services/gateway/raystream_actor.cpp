@@ -52,6 +52,14 @@ RaystreamActor::behavior_type behave(Self self, std::shared_ptr<RaystreamSession
         session->resumed(*m.call);
         after();
       },
+      [=](const Step& m) {
+        if (!session->is_over()) (*m.run)();
+        after();
+      },
+      [=](const Lost& m) {
+        session->lost_to(m.generation);
+        after();
+      },
       [=](const Drain&) {
         session->drain();
         after();

@@ -9,9 +9,11 @@
 #include <caf/fwd.hpp>
 #include <caf/make_message.hpp>
 #include <caf/typed_actor.hpp>
+#include <cstdint>
 #include <memory>
 
 #include "libs/actor/messages.hpp"
+#include "libs/base/unique_function.hpp"
 
 namespace raymesh::gateway {
 
@@ -32,6 +34,14 @@ struct Answered {
 struct Resumed {
   std::shared_ptr<RaystreamCall> call;
 };
+/// Something else that the session has waited for.
+struct Step {
+  std::shared_ptr<UniqueFunction<void()>> run;
+};
+/// Another connection has the session, under this generation.
+struct Lost {
+  uint64_t generation;
+};
 /// The gateway stops: no new calls, and the end after the open ones.
 struct Drain {};
 /// The end, now.
@@ -40,7 +50,8 @@ struct Abort {};
 using RaystreamActor =
     caf::typed_actor<caf::reacts_to<Begin>, caf::reacts_to<Readable>, caf::reacts_to<Writable>,
                      caf::reacts_to<Due>, caf::reacts_to<Answered>, caf::reacts_to<Resumed>,
-                     caf::reacts_to<Drain>, caf::reacts_to<Abort>>;
+                     caf::reacts_to<Step>, caf::reacts_to<Lost>, caf::reacts_to<Drain>,
+                     caf::reacts_to<Abort>>;
 
 /// Starts it; it runs when its first message comes.
 caf::actor spawn_raystream_actor(caf::actor_system& system,
@@ -61,5 +72,7 @@ RAYMESH_ACTOR_MESSAGE(raymesh::gateway::Writable)
 RAYMESH_ACTOR_MESSAGE(raymesh::gateway::Due)
 RAYMESH_ACTOR_MESSAGE(raymesh::gateway::Answered)
 RAYMESH_ACTOR_MESSAGE(raymesh::gateway::Resumed)
+RAYMESH_ACTOR_MESSAGE(raymesh::gateway::Step)
+RAYMESH_ACTOR_MESSAGE(raymesh::gateway::Lost)
 RAYMESH_ACTOR_MESSAGE(raymesh::gateway::Drain)
 RAYMESH_ACTOR_MESSAGE(raymesh::gateway::Abort)

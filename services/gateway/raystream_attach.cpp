@@ -77,6 +77,14 @@ void RaystreamCall::on_token_verified(Exchange& ex, Result<std::string> result) 
 void RaystreamCall::finish_attach(uint64_t token_expires_at) {
   const uint64_t expires_at = session_->prepare_attach(
       {attach_hash_, key_->project_id, std::move(attach_token_), token_expires_at});
+  waiting_ = true;
+  session_->store_attached([self = shared_from_this(), expires_at] {
+    self->waiting_ = false;
+    if (self->session_) self->answer_attach(expires_at);
+  });
+}
+
+void RaystreamCall::answer_attach(uint64_t expires_at) {
   if (json_) {
     reply(200, "{\"expiresAt\":" + std::to_string(expires_at) + '}');
   } else {

@@ -72,6 +72,7 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   void begin_attach();
   void attach();
   void finish_attach(uint64_t token_expires_at);
+  void answer_attach(uint64_t expires_at);
   static void on_token_verified(Exchange& ex, Result<std::string> result);
   void release_memory();
   const std::string& key_hash() const;

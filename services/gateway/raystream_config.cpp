@@ -12,6 +12,10 @@ void RaystreamConfig::declare(config::Options& options) {
       .secret_list("raystream-keys", &keys,
                    "signing keys of raystream, id:seed, as `raymesh raystream key create` makes "
                    "them; the first one signs; without any raystream is off")
+      .secret_list("raystream-state-keys", &state_keys,
+                   "keys that the stored state of raystream sessions is encrypted with, id:key, as "
+                   "`raymesh raystream key create --state` makes them; the first one encrypts; "
+                   "without any, sessions cannot be resumed")
       .integer("raystream-max-sessions", &max_sessions, 1, 1'000'000, "open raystream sessions")
       .integer("raystream-max-unattached", &max_unattached, 1, 1'000'000,
                "of these, not attached yet")
@@ -41,10 +45,20 @@ void RaystreamConfig::declare(config::Options& options) {
       .duration("raystream-heartbeat", &heartbeat, 10ms, 1h,
                 "without a frame counts as a heartbeat missed; three end the session")
       .duration("raystream-check-period", &check_period, 10ms, 1min,
-                "how often keys, tokens and lives of idle sessions are checked");
+                "how often keys, tokens and lives of idle sessions are checked")
+      .duration("raystream-fence-period", &fence_period, 10ms, 1min,
+                "how often a gateway looks whether others have taken over sessions of it");
 }
 
 Status RaystreamConfig::check() const {
+  auto key_of = [](const std::string& pair) { return pair.substr(pair.find(':') + 1); };
+  for (const std::string& state : state_keys)
+    for (const std::string& signing : keys)
+      if (key_of(state) == key_of(signing))
+        return Error(
+            errors::kInvalidRequest,
+            "--raystream-state-keys has a signing key of --raystream-keys: make one of its "
+            "own with `raymesh raystream key create --state`");
   if (!listen.empty() && keys.empty())
     return Error(errors::kInvalidRequest,
                  "--raystream-listen needs --raystream-keys: make one with `raymesh raystream key "

@@ -16,6 +16,9 @@ struct RaystreamConfig {
   std::string listen;             // of the TCP port; empty: none
   std::vector<std::string> keys;  // "id:seed", the first one signs; none: raystream is off
 
+  // "id:key", the first one seals what is stored of sessions; none: they cannot be resumed.
+  std::vector<std::string> state_keys;
+
   int64_t max_sessions = 20'000;
   int64_t max_unattached = 1'000;
   int64_t max_unattached_per_address = 64;
@@ -36,6 +39,8 @@ struct RaystreamConfig {
   std::chrono::milliseconds longest_life{24 * 3'600'000};
   std::chrono::milliseconds heartbeat{60'000};
   std::chrono::milliseconds check_period{5'000};  // of keys, lives and beats
+
+  std::chrono::milliseconds fence_period{250};  // until another gateway's taking over is seen
 
   void declare(config::Options& options);
   Status check() const;

@@ -15,6 +15,8 @@ constexpr char kFrames[] = "raymesh_gateway_raystream_frames_total";
 constexpr char kFramesHelp[] = "Frames of raystream sessions";
 constexpr char kEnds[] = "raymesh_gateway_raystream_closed_total";
 constexpr char kEndsHelp[] = "Ended raystream sessions by the code of CLOSE, or how else";
+constexpr char kWrites[] = "raymesh_gateway_raystream_state_writes_total";
+constexpr char kWritesHelp[] = "Writes of the stored state of raystream sessions";
 
 }  // namespace
 
@@ -22,6 +24,11 @@ RaystreamProbe::RaystreamProbe(metrics::Registry& r)
     : registry_(r),
       open_(r.gauge(kSessions, kSessionsHelp, {{"state", "open"}})),
       attached_(r.gauge(kSessions, kSessionsHelp, {{"state", "attached"}})),
+      written_(r.counter(kWrites, kWritesHelp, {{"result", "stored"}})),
+      write_failed_(r.counter(kWrites, kWritesHelp, {{"result", "failed"}})),
+      write_refused_(r.counter(kWrites, kWritesHelp, {{"result", "refused"}})),
+      fenced_(r.counter("raymesh_gateway_raystream_fenced_total",
+                        "Sessions that ended because another connection took them over")),
       frames_in_(r.counter(kFrames, kFramesHelp, {{"direction", "in"}})),
       frames_out_(r.counter(kFrames, kFramesHelp, {{"direction", "out"}})),
       bytes_in_(r.counter("raymesh_gateway_raystream_received_bytes_total",
@@ -41,6 +48,13 @@ RaystreamProbe::RaystreamProbe(metrics::Registry& r)
   for (size_t i = 0; i < handshakes_.size(); ++i)
     handshakes_[i] = &r.counter("raymesh_gateway_raystream_handshakes_total",
                                 "Raystream handshakes by outcome", {{"outcome", kOutcomes[i]}});
+  constexpr const char* kResumptions[] = {"accepted",     "unknown",  "forged",
+                                          "unreadable",   "over",     "unavailable",
+                                          "unauthorized", "conflict", "done"};
+  for (size_t i = 0; i < resumptions_.size(); ++i)
+    resumptions_[i] = &r.counter("raymesh_gateway_raystream_resumptions_total",
+                                 "Raystream sessions that were to be resumed, by outcome",
+                                 {{"outcome", kResumptions[i]}});
   for (size_t i = 0; i < closed_.size(); ++i) {
     const auto code = static_cast<raystream::ErrorCode>(i);
     closed_[i] = &r.counter(
@@ -71,6 +85,21 @@ void RaystreamProbe::session_closed(bool was_attached) {
 }
 void RaystreamProbe::handshake(Handshake outcome) {
   handshakes_[static_cast<size_t>(outcome)]->add();
+}
+void RaystreamProbe::resumption(Resumption outcome) {
+  resumptions_[static_cast<size_t>(outcome)]->add();
+}
+void RaystreamProbe::state_written() {
+  written_.add();
+}
+void RaystreamProbe::state_write_failed() {
+  write_failed_.add();
+}
+void RaystreamProbe::state_write_refused() {
+  write_refused_.add();
+}
+void RaystreamProbe::fenced() {
+  fenced_.add();
 }
 void RaystreamProbe::frame_received(size_t bytes) {
   frames_in_.add();

@@ -22,10 +22,30 @@ class RaystreamProbe {
 
   enum class Handshake : uint8_t { kDone, kRefused, kRateLimited, kTooMany, kTimedOut, kDropped };
 
+  /// What became of a wish to go on with a session: in the handshake kAccepted or why it began
+  /// anew, after RESUME kDone or why it ended.
+  enum class Resumption : uint8_t {
+    kAccepted,
+    kUnknown,
+    kForged,      // the binder does not fit
+    kUnreadable,  // changed in the store, or sealed with a key that is gone
+    kOver,
+    kUnavailable,
+    kUnauthorized,
+    kConflict,
+    kDone,
+  };
+
   void session_opened();
   void session_attached();
   void session_closed(bool was_attached);
   void handshake(Handshake outcome);
+  void resumption(Resumption outcome);
+  void state_written();
+  void state_write_failed();
+  void state_write_refused();
+  /// A session that another connection has taken over.
+  void fenced();
   void frame_received(size_t bytes);
   void frame_sent();
   void bytes_sent(size_t bytes);
@@ -46,6 +66,11 @@ class RaystreamProbe {
   metrics::Gauge& open_;
   metrics::Gauge& attached_;
   std::array<metrics::Counter*, 6> handshakes_{};
+  std::array<metrics::Counter*, 9> resumptions_{};
+  metrics::Counter& written_;
+  metrics::Counter& write_failed_;
+  metrics::Counter& write_refused_;
+  metrics::Counter& fenced_;
   metrics::Counter& frames_in_;
   metrics::Counter& frames_out_;
   metrics::Counter& bytes_in_;

@@ -26,6 +26,12 @@ constexpr int kReadsPerTurn = 4;
 // With so much to be sent nothing more is read: who does not read gets no new calls in.
 constexpr size_t kBackedUp = 1 << 20;
 
+// After these a session is not resumed.
+bool is_final(ErrorCode code) {
+  return code == ErrorCode::kNone || code == ErrorCode::kUnauthorized ||
+         code == ErrorCode::kForbidden || code == ErrorCode::kSessionExpired;
+}
+
 uint16_t websocket_code_of(ErrorCode code) {
   switch (code) {
     case ErrorCode::kNone:
@@ -254,9 +260,12 @@ void RaystreamSession::take_frame(std::span<char> frame) {
   missed_beats_ = 0;
   if (in.type == FrameType::kClose) {
     core().raystream_probe.closed(ErrorCode::kNone);
+    const auto said = raystream::read_close({in.payload.data(), in.payload.size()});
+    if (attached_ && is_final(said.code)) record_.forget();
     if (websocket_) out_.append(websocket::close_frame(websocket::close_code::kNormal, {}));
     return begin_closing();
   }
+  if (attached_) record_.client_goes_on();
   take_message(in.type, {in.payload.data(), in.payload.size()});
 }
 
@@ -268,26 +277,38 @@ void RaystreamSession::shake_hands(std::span<char> frame) {
     probe.handshake(RaystreamProbe::Handshake::kRateLimited);
     return close(ErrorCode::kRateLimited, "too many handshakes; try again later");
   }
-  raystream::Refusal refusal = handshake_->read({frame.data(), frame.size()});
-  if (!refusal) {
-    // What cannot be resumed begins anew, under another id; nothing is stored yet.
-    const uint64_t ms = unix_ms();
-    const std::string id = raystream::new_session_id(ms);
+  if (const raystream::Refusal refusal = handshake_->read({frame.data(), frame.size()})) {
+    probe.handshake(RaystreamProbe::Handshake::kRefused);
+    return refuse(refusal);
+  }
+  if (!handshake_->resume_id().empty()) return look_up();
+  accept();
+}
+
+void RaystreamSession::accept() {
+  auto& probe = core().raystream_probe;
+  raystream::OutgoingBuffer response;
+  raystream::Refusal refusal;
+  if (resuming_) {
+    refusal = accept_resumed(response);
+  } else {
+    // What cannot be resumed begins anew, under another id.
+    first_handshake_at_ = unix_ms();
+    const std::string id = raystream::new_session_id(first_handshake_at_);
     const auto life = core().config.raystream.attach_timeout;
-    raystream::OutgoingBuffer response;
-    refusal =
-        handshake_->accept(*core().raystream_keys,
-                           {id, {}, ms + static_cast<uint64_t>(life.count())}, response, session_);
-    if (!refusal) append_message(response.bytes());
+    refusal = handshake_->accept(
+        *core().raystream_keys, {id, {}, first_handshake_at_ + static_cast<uint64_t>(life.count())},
+        response, session_);
   }
   if (refusal) {
     probe.handshake(RaystreamProbe::Handshake::kRefused);
     return refuse(refusal);
   }
+  append_message(response.bytes());
   probe.handshake(RaystreamProbe::Handshake::kDone);
   probe.frame_sent();
   handshake_.reset();
-  shaken_ = last_frame_ = now;
+  shaken_ = last_frame_ = Clock::now();
   arm_timer();
 }
 
@@ -379,6 +400,7 @@ void RaystreamSession::refuse(const raystream::Refusal& refusal) {
 
 void RaystreamSession::close(ErrorCode code, std::string_view reason, uint16_t websocket_code) {
   if (state_ != State::kOpen) return;
+  if (attached_ && is_final(code)) record_.forget();
   raystream::OutgoingBuffer frame;
   if (handshake_)
     raystream::append_plain_close(code, reason, frame);
@@ -395,6 +417,8 @@ void RaystreamSession::close(ErrorCode code, std::string_view reason, uint16_t w
 void RaystreamSession::begin_closing() {
   if (state_ == State::kEnded) return;
   state_ = State::kClosing;
+  record_.leave();
+  resuming_.reset();
   session_.drop();
   for (auto& [id, call] : calls_) call->abandon();
   calls_.clear();

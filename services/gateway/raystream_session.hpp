@@ -19,12 +19,20 @@
 #include "libs/raystream/frame_stream.hpp"
 #include "libs/raystream/server_handshake.hpp"
 #include "libs/raystream/session.hpp"
+#include "services/gateway/api_key_cache.hpp"
 #include "services/gateway/raystream_call.hpp"
+#include "services/gateway/raystream_record.hpp"
+#include "services/gateway/raystream_state.hpp"
+
+namespace raymesh::auth::v1 {
+class VerifyTokenReply;
+}
 
 namespace raymesh::gateway {
 
 struct Core;
 struct Worker;
+struct RaystreamResuming;
 
 /// The connection that a session begins with.
 struct RaystreamOrigin {
@@ -35,14 +43,6 @@ struct RaystreamOrigin {
   bool websocket = false;
   std::string greeting;  // to be sent first: the answer to the upgrade
   std::string input;     // what has been read already behind the upgrade
-};
-
-/// What a session stands for once it is attached.
-struct RaystreamPrincipal {
-  std::string key_hash;  // SHA-256 of the API key
-  std::string project;
-  std::string access_token;       // empty: no user
-  uint64_t token_expires_at = 0;  // Unix milliseconds; 0: no user
 };
 
 class RaystreamSession final : public std::enable_shared_from_this<RaystreamSession>,
@@ -61,12 +61,14 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   void due();
   void answered(RaystreamCall& call);
   void resumed(RaystreamCall& call);
+  void lost_to(uint64_t generation);
   void drain();
   void abort();
   void after_message();
   /// Its actor has died: a defect.
   void failed();
   bool ended() const { return state_ == State::kEnded; }
+  bool is_over() const { return state_ == State::kClosing || state_ == State::kEnded; }
   const caf::actor& actor() const { return actor_; }
 
   // For its calls.
@@ -79,19 +81,32 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   void answer(RaystreamCall& call);
   void answer_error(RaystreamCall& call, const Error& error);
   void key_revoked();
+  void token_revoked();
   /// False: it is attached, or another call is about to.
   bool begin_attach();
   void attach_failed();
   /// Takes over who it is; returns when it ends if nothing extends it, in Unix milliseconds.
   uint64_t prepare_attach(RaystreamPrincipal principal);
+  /// Stores it, if this gateway stores sessions; `done` runs afterwards, whether that has worked or
+  /// not, unless the session has ended.
+  void store_attached(UniqueFunction<void()> done);
   /// The answer to auth.attach has been sealed.
   void attached();
+
+  // For its record.
+  std::string_view id() const { return session_.id(); }
+  std::string_view resumption_secret() const { return session_.resumption_secret(); }
+  StoredSession to_store() const;
+  /// Another connection has the session.
+  void lost();
+  /// Runs in a turn of the actor's own, unless the session ends before.
+  void later(UniqueFunction<void()> step);
+  static uint64_t unix_ms();
 
  private:
   enum class State : uint8_t { kTls, kOpen, kClosing, kEnded };
 
   Core& core() const;
-  static uint64_t unix_ms();
 
   // The connection.
   void arm_read();
@@ -109,6 +124,8 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   raystream::Expected expected() const;
   void take_frame(std::span<char> frame);
   void shake_hands(std::span<char> frame);
+  void accept();
+  raystream::Refusal accept_resumed(raystream::OutgoingBuffer& response);
   bool send_frame(raystream::FrameType type, std::initializer_list<std::string_view> pieces);
   void append_message(std::string_view frame);
 
@@ -128,6 +145,21 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   void check_key(Clock::time_point now);
   void check_token(Clock::time_point now);
   void expire_pieces(Clock::time_point now);
+
+  // Resuming (raystream_session_resume.cpp).
+  void look_up();
+  void looked_up(const Result<cache::v1::SessionReply>& reply);
+  void take_resume(std::string_view payload);
+  void check_resumed_key();
+  void check_resumed_token();
+  void raise();
+  void look_again();
+  void answer_resume();
+  void give_up_resuming(raystream::ErrorCode code, std::string_view reason);
+  uint64_t ends_at(uint64_t now) const;
+  /// `done` runs in a turn of the actor's.
+  void verify_token(const RaystreamPrincipal& principal,
+                    UniqueFunction<void(const Result<auth::v1::VerifyTokenReply>&)> done);
 
   // The end.
   void refuse(const raystream::Refusal& refusal);
@@ -170,6 +202,10 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   raystream::OutgoingBuffer out_;
 
   RaystreamPrincipal principal_;
+  RaystreamRecord record_{*this};
+  // Of a session that is resumed, from the look-up to the answer to RESUME.
+  std::shared_ptr<RaystreamResuming> resuming_;
+  uint64_t first_handshake_at_ = 0;  // Unix milliseconds
   const Clock::time_point opened_;
   Clock::time_point shaken_{};         // when the handshake was done
   Clock::time_point last_frame_{};     // of the client

@@ -35,6 +35,8 @@ void RaystreamSession::take_message(FrameType type, std::string_view payload) {
       return take_heartbeat(payload);
     case FrameType::kSubscribe:
       return take_subscribe(payload);
+    case FrameType::kResume:
+      return take_resume(payload);
     default:
       return close(ErrorCode::kInvalidRequest, "a frame that no client sends");
   }
@@ -193,12 +195,7 @@ void RaystreamSession::attach_failed() {
 
 uint64_t RaystreamSession::prepare_attach(RaystreamPrincipal principal) {
   principal_ = std::move(principal);
-  const RaystreamConfig& config = core().config.raystream;
-  uint64_t life = static_cast<uint64_t>(std::min(config.life, config.longest_life).count());
-  const uint64_t now = unix_ms();
-  if (principal_.token_expires_at != 0)
-    return std::min(now + life, std::max(principal_.token_expires_at, now));
-  return now + life;
+  return ends_at(unix_ms());
 }
 
 void RaystreamSession::attached() {
@@ -219,13 +216,18 @@ void RaystreamSession::attached() {
   arm_timer();
 }
 
+void RaystreamSession::token_revoked() {
+  close(ErrorCode::kUnauthorized, "the access token is not valid any more");
+}
+
 void RaystreamSession::key_revoked() {
   close(ErrorCode::kUnauthorized, "the API key has been revoked");
 }
 
 void RaystreamSession::check_lives(Clock::time_point now) {
   const RaystreamConfig& config = core().config.raystream;
-  if (now - shaken_ >= config.longest_life || now - last_frame_ >= config.life)
+  const auto longest = static_cast<uint64_t>(config.longest_life.count());
+  if (unix_ms() >= first_handshake_at_ + longest || now - last_frame_ >= config.life)
     return close(ErrorCode::kSessionExpired, "the session's life is over");
   if (principal_.token_expires_at != 0 && unix_ms() >= principal_.token_expires_at)
     return close(ErrorCode::kUnauthorized, "the access token has expired");
@@ -239,6 +241,7 @@ void RaystreamSession::check_lives(Clock::time_point now) {
                 {{"session", session_.id()}, {"client", client_}});
   }
   expire_pieces(now);
+  record_.check(last_frame_);
   check_key(now);
   if (state_ == State::kOpen && now - token_checked_ >= kTokenCheckPeriod) check_token(now);
 }
@@ -265,27 +268,35 @@ void RaystreamSession::check_token(Clock::time_point now) {
   if (checking_token_ || principal_.access_token.empty()) return;
   token_checked_ = now;
   checking_token_ = true;
+  verify_token(principal_, [this](const Result<auth::v1::VerifyTokenReply>& reply) {
+    checking_token_ = false;
+    // When auth is away the token stays good until its expiry.
+    if (reply.ok() && !reply->valid()) token_revoked();
+  });
+}
+
+void RaystreamSession::verify_token(
+    const RaystreamPrincipal& principal,
+    UniqueFunction<void(const Result<auth::v1::VerifyTokenReply>&)> done) {
   auth::v1::VerifyTokenRequest request;
-  request.set_access_token(principal_.access_token);
+  request.set_access_token(principal.access_token);
   common::v1::CallContext context;
-  context.set_project(principal_.project);
+  context.set_project(principal.project);
   rpc::CallOptions options;
   options.timeout = core().config.call_timeout;
   options.repeat = rpc::Repeat::kSafe;
   core().calls.fetch_add(1, std::memory_order_relaxed);
   core().peers.auth->call<auth::v1::VerifyTokenReply>(
       "VerifyToken", context, request, options,
-      [self = shared_from_this()](Result<auth::v1::VerifyTokenReply> reply) mutable {
-        // When auth is away the token stays good until its expiry.
-        const bool revoked = reply.ok() && !reply->valid();
+      [self = shared_from_this(),
+       done = std::move(done)](Result<auth::v1::VerifyTokenReply> reply) mutable {
         Core& all = self->core();
         const size_t thread = self->worker_.index;
-        all.threads.post(thread, [session = std::move(self), revoked] {
+        all.threads.post(thread, [session = std::move(self), done = std::move(done),
+                                  reply = std::move(reply)]() mutable {
           session->core().calls.fetch_sub(1, std::memory_order_relaxed);
-          session->checking_token_ = false;
-          if (!revoked) return;
-          session->principal_.token_expires_at = 1;
-          tell(*session, Due{});
+          session->later(
+              [done = std::move(done), reply = std::move(reply)]() mutable { done(reply); });
         });
       });
 }

@@ -117,6 +117,8 @@ class SeparateCluster extends Cluster {
     this.raystreamPort = raystreamPort;
     this.raystreamKeys = join(this.folder, 'raystream-keys');
     this.raymesh('raystream', 'key', 'create', this.raystreamKeys);
+    this.raystreamStateKeys = join(this.folder, 'raystream-state-keys');
+    this.raymesh('raystream', 'key', 'create', '--state', this.raystreamStateKeys);
     const grpc = Object.fromEntries(names.slice(0, 4).map((n) => [n, ports.shift()]));
     const ops = Object.fromEntries(names.map((n) => [n, ports.shift()]));
     this.names = names;
@@ -169,6 +171,7 @@ ${realtimeBroker === 'redis' ? `  broker: redis\n  state-url: ${this.redis[1].ur
   address-burst: 1000000
   raystream-listen: 127.0.0.1:${raystreamPort}
   raystream-keys-file: ${this.raystreamKeys}
+  raystream-state-keys-file: ${this.raystreamStateKeys}
   raystream-address-handshake-rate: 1000000
   raystream-address-handshake-burst: 1000000
   raystream-handshake-rate: 1000000

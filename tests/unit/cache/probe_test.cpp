@@ -24,7 +24,8 @@ TEST(CacheProbeTest, HasTheseMetrics) {
                        "raymesh_cache_reads_total", "raymesh_cache_redis_breaks_total",
                        "raymesh_cache_redis_commands_total", "raymesh_cache_redis_connected",
                        "raymesh_cache_redis_outstanding", "raymesh_cache_redis_refused_total",
-                       "raymesh_cache_redis_timeouts_total", "raymesh_cache_usage_measured_total"));
+                       "raymesh_cache_redis_timeouts_total", "raymesh_cache_sessions_total",
+                       "raymesh_cache_usage_measured_total"));
 }
 
 }  // namespace
