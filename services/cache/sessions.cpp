@@ -156,7 +156,11 @@ void Sessions::end(const SessionEnd& end, Clock::time_point deadline, Done<bool>
 
 void Sessions::lost(const std::string& owner, std::vector<std::string> after,
                     Clock::time_point deadline, Done<LostSessions> done) {
-  const auto& primaries = store_.primaries();
+  // In an order that all cache services have, however their configuration names them.
+  std::vector<redis::Client*> primaries;
+  for (const auto& primary : store_.primaries()) primaries.push_back(primary.get());
+  std::sort(primaries.begin(), primaries.end(),
+            [](const auto* a, const auto* b) { return a->name() < b->name(); });
   if (!is_owner(owner)) return done(bad("the owner is not one"));
   // Other primaries than the last time: what was told before is told again.
   if (after.size() != primaries.size()) after.assign(primaries.size(), "");

@@ -354,7 +354,9 @@ void RaystreamCall::fail(const Error& error) {
                                {"error", error.message}});
   RaystreamSession& session = *session_;
   session.answer_error(*this, error);
-  if (attaching_) session.attach_failed();
+  if (attaching_) return session.attach_failed();
+  // A call on behalf of the user has found out what the session's own check would have later.
+  if (error.is(errors::kInvalidToken)) session.token_revoked();
 }
 
 }  // namespace raymesh::gateway

@@ -340,6 +340,22 @@ describe('what only an operator can do', () => {
     await callJson(stranger, 'info');
   });
 
+  test('a session whose user has been signed out ends with the first call on behalf of that user', async (t) => {
+    const stranger = await attached(t, { port: cluster.raystreamPort });
+    const email = `${unique('u')}@example.com`;
+    const { json } = await callJson(stranger, 'auth.signup', { email, password: kPassword });
+    const { tokens } = (await callJson(stranger, 'auth.login', { email, password: kPassword })).json;
+    const client = await attached(t, { port: cluster.raystreamPort }, cluster.apiKey, tokens.AccessToken);
+    const mint = () => callJson(client, 'realtime.token', { channels: ['c'] });
+    await mint();
+    cluster.postgres.sql(`UPDATE raymesh_auth.sessions SET revoked_at = now() WHERE user_id = '${json.userId}'`);
+    // What was verified a moment ago holds for a moment.
+    const error = await waitFor(() => mint().then(() => undefined, (e) => e), 'the call to be refused');
+    assert.equal(error.code, 'invalid_token');
+    const why = await client.ended;
+    assert.deepEqual([why.by, why.code], ['peer', Code.UNAUTHORIZED]);
+  });
+
   test('arguments that come too slowly are refused, and the session goes on', async (t) => {
     const gateway = await cluster.add('gateway', '--body-timeout', '300ms', '--raystream-check-period', '50ms', '--timer-tick', '10ms');
     const client = await attached(t, { port: gateway.raystreamPort });

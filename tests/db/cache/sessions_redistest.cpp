@@ -1,9 +1,14 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <future>
 #include <thread>
 
+#include "services/cache/probe.hpp"
+#include "services/cache/scripts.hpp"
 #include "services/cache/sessions.hpp"
 #include "tests/db/cache/cache_harness.hpp"
+#include "tests/support/io_thread.hpp"
 
 namespace raymesh::cache {
 namespace {
@@ -229,6 +234,55 @@ TEST_F(SessionsTest, AnswersUnavailableWhileRedisIsAway) {
   EXPECT_EQ(reply.after(0), "5-0") << "it goes on where it was";
   cache_.state_redis.start();
   EXPECT_TRUE(eventually([&] { return put(write(1, 3)) == "stored 1"; }));
+}
+
+// Sessions over two primaries, without the service around them.
+TEST(SessionsOnTwoPrimariesTest, EachIsOnItsOwnAndTheLoserHearsOfAll) {
+  test::RedisServer servers[2];
+  test::IoThread io;
+  auto registry = metrics::Registry::create();
+  Probe probe(*registry);
+  redis::ClientConfig config;
+  config.scripts = {&put_session_script(), &end_session_script()};
+  auto store =
+      redis::Store::open(io.context(), {servers[0].url(), servers[1].url()}, "", config).value();
+  Sessions sessions(*store, probe);
+  auto deadline = [] { return Sessions::Clock::now() + std::chrono::seconds(20); };
+  ASSERT_TRUE(eventually([&] { return store->ready().ok(); }));
+  auto id = [](int i) { return "018f0000-0000-7000-8000-00000000000" + std::to_string(i); };
+  for (int i = 0; i < 10; ++i)
+    for (uint64_t generation : {1, 2}) {
+      std::promise<Result<SessionWritten>> written;
+      SessionWrite write{id(i),
+                         generation,
+                         1,
+                         generation == 2,
+                         "g" + std::to_string(generation),
+                         generation == 2 ? "g1" : "",
+                         "state",
+                         60'000};
+      sessions.put(write, deadline(), [&](auto r) { written.set_value(std::move(r)); });
+      EXPECT_TRUE(written.get_future().get()->stored);
+    }
+  for (auto& server : servers) EXPECT_NE(server.cli({"KEYS", "rs:*"}), "");
+  auto lost = [&](std::vector<std::string> after) {
+    std::promise<Result<LostSessions>> answer;
+    sessions.lost("g1", std::move(after), deadline(),
+                  [&](auto r) { answer.set_value(std::move(r)); });
+    return answer.get_future().get().value();
+  };
+  const LostSessions all = lost({});
+  EXPECT_EQ(all.lost.size(), 10u);
+  ASSERT_EQ(all.after.size(), 2u);
+  EXPECT_TRUE(lost(all.after).lost.empty());
+  // One of them away: what the other one has is told, and the place is kept.
+  servers[1].stop();
+  ASSERT_TRUE(eventually([&] { return !lost({}).complete; }));
+  const LostSessions half = lost({});
+  EXPECT_EQ(std::count(half.after.begin(), half.after.end(), ""), 1);
+  EXPECT_GT(half.lost.size(), 0u);
+  EXPECT_LT(half.lost.size(), 10u);
+  store->close();
 }
 
 }  // namespace
