@@ -6,7 +6,7 @@
 # Generated protocol headers: #include "raymesh/storage/v1/storage.pb.h".
 
 function(raymesh_target_defaults target)
-  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow
     $<$<NOT:$<BOOL:${RAYMESH_FUZZ}>>:-Werror>)
 endfunction()

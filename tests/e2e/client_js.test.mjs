@@ -50,6 +50,37 @@ for (const kind of ['ws', 'tcp']) {
     await assert.rejects(client.db.users.find(), { code: 'NetworkError', status: 0 });
   });
 
+  test(`${kind}: a write with an idempotency key happens once, also when gateways die under it`, async () => {
+    const client = connect(kind, { timeoutMs: 60_000 });
+    const table = `keyed_${kind}`;
+    await client.db.migrate({ sql: `create table ${table} (id bigserial primary key, n int)` });
+    const insert = (n, idempotencyKey) => client.db(table).insert({ n }, { idempotencyKey });
+    const first = await insert(0, `${table}-0`);
+    assert.deepEqual(await insert(0, `${table}-0`), first);
+    await assert.rejects(insert(1, `${table}-0`), { code: 'idempotency_conflict', status: 409, retryable: false });
+    await assert.rejects(client.call('realtime.publish', { channel: 'c', payload: 1 }, { idempotencyKey: 'k' }), { code: 'idempotency_unsupported', status: 400 });
+    let written = 0;
+    let stop = false;
+    const writing = (async () => {
+      for (let n = 1; !stop; ++n) {
+        await insert(n, `${table}-${n}`);
+        written = n;
+      }
+    })();
+    const { gateway } = cluster.services;
+    for (let i = 0; i < 3; ++i) {
+      const from = written;
+      await waitFor(() => written > from + 20, 'writes');
+      await gateway.kill();
+      await gateway.start();
+    }
+    stop = true;
+    // Every one of them was acknowledged, and none was done twice.
+    await writing;
+    const rows = await client.db(table).find({ orderBy: { id: 'asc' }, limit: 1000 });
+    assert.deepEqual(rows.map(({ n }) => n), Array.from({ length: written + 1 }, (_, n) => n));
+  });
+
   test(`${kind}: a gateway that is killed: reads go on with the next one, a write under way is OUTCOME_UNKNOWN`, async () => {
     const client = connect(kind, { timeoutMs: 60_000 });
     const table = `killed_${kind}`;

@@ -46,6 +46,18 @@ class CheckLayersTest(unittest.TestCase):
         files["libs/rpc/CMakeLists.txt"] = "raymesh_library(rpc SOURCES a.cpp DEPS raymesh::pg)"
         self.accepted(files)
 
+    def test_a_client_builds_on_the_protocol_and_nothing_on_a_client(self):
+        header = {"clients/cpp/src/a.hpp": '#include "libs/raystream/b.hpp"\n#include <boost/asio.hpp>\n',
+                  "libs/raystream/b.hpp": "", "libs/net/c.hpp": "", "services/auth/d.hpp": ""}
+        self.accepted(header)
+        self.accepted({**header, "clients/cpp/src/e.cpp": '#include "clients/cpp/src/a.hpp"\n'})
+        for include in ("libs/net/c.hpp", "services/auth/d.hpp"):
+            self.refused({**header, "clients/cpp/src/e.cpp": f'#include "{include}"\n'},
+                         "clients/cpp/src/e.cpp:1:", "clients may include")
+        for path in ("libs/raystream/b.hpp", "services/auth/d.hpp", "apps/raymesh/e.cpp"):
+            self.refused({**header, path: '#include "clients/cpp/src/a.hpp"\n'}, f"{path}:1:", "clients are for applications")
+        self.refused({"clients/cpp/src/e.cpp": "#include <sodium.h>\n"}, "clients/cpp/src/e.cpp:1:", "only")
+
     def test_base_includes_nobody(self):
         self.refused({"libs/base/a.hpp": '#include "libs/telemetry/b.hpp"\n', "libs/telemetry/b.hpp": ""},
                      "libs/base/a.hpp:1:", "includes nobody")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that every header of libs and services compiles on its own.
+"""Checks that every header of libs, services and clients/cpp compiles on its own.
 
     tests/support/check_headers.py <build folder> [header ...]
 
@@ -73,7 +73,7 @@ def main():
     if len(sys.argv) > 2:
         headers = [Path(h).resolve() for h in sys.argv[2:]]
     else:
-        headers = [h for folder in ("libs", "services") for h in sorted((ROOT / folder).rglob("*.hpp"))]
+        headers = [h for folder in ("libs", "services", "clients/cpp") for h in sorted((ROOT / folder).rglob("*.hpp"))]
     to_compile = [h for h in headers if not proves_itself(h)]
     flags = flags_by_folder(build)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -3,7 +3,7 @@
 
     tests/support/check_layers.py [root]
 
-Reads the #include lines of libs, services and apps and the link edges of the CMakeLists.txt files.
+Reads the #include lines of libs, services, apps and clients and the link edges of the CMakeLists.txt files.
 Prints one line "file:line: what is wrong" per violation and ends with 1 if there is any.
 """
 import fnmatch
@@ -28,7 +28,8 @@ DOORS = [
     ("libpg_query", ["pg_query.h", "pg_query/*"], ["services/storage/sql_splitter.cpp"]),
     ("hiredis", ["hiredis/*"], ["libs/redis/*"]),
     ("libsodium", ["sodium.h", "sodium/*"], ["libs/crypto/*"]),
-    ("OpenSSL", ["openssl/*"], ["libs/crypto/*", "libs/net/*", "libs/pg/pipeline_connection.cpp"]),
+    ("OpenSSL", ["openssl/*"],
+     ["libs/crypto/*", "libs/net/*", "libs/pg/pipeline_connection.cpp", "clients/cpp/src/stream.hpp"]),
     ("prometheus-cpp", ["prometheus/*"], ["libs/telemetry/*"]),
     ("yaml-cpp", ["yaml-cpp/*"], ["libs/config/*"]),
     ("CAF", ["caf/*"], ["libs/actor/*", "*_actor.hpp", "*_actor.cpp", "services/*_registry.cpp", *WIRING]),
@@ -38,8 +39,11 @@ DOORS = [
     ("zlib", ["zlib.h", "zconf.h"], ["libs/net/websocket/*"]),
     ("Boost.Asio, Beast", ["boost/asio*", "boost/beast*"],
      ["libs/net/*", "libs/pg/*", "libs/redis/*", "libs/rpc/*", "libs/host/ops_server.cpp",
-      "*_session.hpp", "*_session.cpp"]),
+      "*_session.hpp", "*_session.cpp", "clients/cpp/*"]),
 ]
+
+# What the published client is built on; an application's code is all that may build on the client.
+CLIENT_LIBS = {"base", "crypto", "raystream"}
 
 # Plain data without a library behind it: may be included without a link edge.
 PLAIN_DATA = {"libs/rpc/credentials.hpp"}
@@ -73,6 +77,10 @@ def check_project_include(path, included, edges):
     mine, other = path.split("/"), included.split("/")
     if other[0] == "apps" and mine[0] != "apps":
         return "only apps may include apps"
+    if other[0] == "clients" and mine[:2] != other[:2]:
+        return "clients are for applications: nothing of raymesh may include one"
+    if mine[0] == "clients" and (other[0] == "services" or (other[0] == "libs" and other[1] not in CLIENT_LIBS)):
+        return f"clients may include libs/{', libs/'.join(sorted(CLIENT_LIBS))} only"
     if other[0] == "services":
         if mine[0] == "libs":
             return "a library may not include a service"
@@ -104,18 +112,18 @@ def check_door(path, included):
 
 def violations(root):
     edges = link_edges(root)
-    for folder in ("libs", "services", "apps"):
+    for folder in ("libs", "services", "apps", "clients"):
         for file in sorted((root / folder).rglob("*")):
-            if file.suffix not in SOURCES:
-                continue
             path = file.relative_to(root).as_posix()
+            if file.suffix not in SOURCES or "/node_modules/" in path or "/tests/" in path:
+                continue
             for number, line in enumerate(file.read_text().splitlines(), 1):
                 match = INCLUDE.match(line)
                 if not match:
                     continue
                 quote, included = match.groups()
                 wrong = check_door(path, included)
-                if included.startswith(("libs/", "services/", "apps/", "tests/")):
+                if included.startswith(("libs/", "services/", "apps/", "clients/", "tests/")):
                     if included.startswith("tests/"):
                         wrong = "tests are included by tests only"
                     elif not (root / included).is_file():

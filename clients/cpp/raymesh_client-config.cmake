@@ -1,0 +1,10 @@
+# find_package(raymesh_client): the target raymesh::client.
+include(CMakeFindDependencyMacro)
+find_dependency(Threads)
+find_dependency(OpenSSL 3)
+find_dependency(Protobuf)
+find_dependency(Boost 1.81 CONFIG COMPONENTS headers)
+find_dependency(simdjson CONFIG)
+find_dependency(PkgConfig)
+pkg_check_modules(libsodium REQUIRED IMPORTED_TARGET libsodium)
+include("${CMAKE_CURRENT_LIST_DIR}/raymesh_client-targets.cmake")
