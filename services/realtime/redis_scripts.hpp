@@ -16,9 +16,10 @@
 //   rm:rt:n:<c>        set of incarnations with members
 //   rm:rt:m:<i>:<c>    hash of members: connection's id -> <bytes>:<identity><json>
 //   rm:rt:i:<c>        hash of identities: how many of their connections are members
-//   rm:rt:d:<c>        hash of handed-over members: <token's id>#<k> -> <deadline>:<member as
-//   above> rm:rt:handovers    sorted set of <c>\n<field of d> by deadline (ms) rm:rt:w:<c> set of
-//   incarnations that want member events rm:rt:a:<scope>    hash of connections by incarnation
+//   rm:rt:d:<c>        hash of handed-over members: <token's id>#<k> -> <deadline>:<as in m>
+//   rm:rt:handovers    sorted set of <c>\n<field of d> by deadline (ms)
+//   rm:rt:w:<c>        set of incarnations that want member events
+//   rm:rt:a:<scope>    hash of connections by incarnation
 //   rm:rt:revoked      sorted set of revocations by the second until which they are kept
 // Topics: rm:rt:t:<c> (topic_message.hpp), rm:rt:control, rm:rt:to:<node's id>.
 //
