@@ -11,17 +11,15 @@
 #include "libs/base/host_port.hpp"
 #include "libs/net/unix_address.hpp"
 #include "libs/rpc/credentials.hpp"
-#include "libs/rpc/frames.hpp"
-#include "libs/rpc/peer_core.hpp"
 #include "libs/rpc/resolver.hpp"
 
 namespace raymesh::rpc {
 namespace {
 
-Http2Limits client_limits() {
+Http2Limits client_limits(size_t max_message_bytes) {
   Http2Limits limits;
   limits.max_streams = 0;
-  limits.max_message_bytes = frames::kMaxMessageBytes;
+  limits.max_message_bytes = max_message_bytes;
   return limits;
 }
 
@@ -53,15 +51,16 @@ socklen_t parse_address(const std::string& text, sockaddr_storage& out) {
 class ClientStream::Connection final : public Http2Connection {
  public:
   Connection(Place place, int fd, ssl_st* tls, std::shared_ptr<ClientStream> stream)
-      : Http2Connection(place.loop(), fd, tls, Side::kClient, client_limits()),
+      : Http2Connection(place.loop(), fd, tls, Side::kClient,
+                        client_limits(stream->target_.max_message_bytes)),
         stream_(std::move(stream)) {}
 
  protected:
   bool on_ready() override {
-    const Dialer& dialer = *stream_->dialer_;
+    const Dialer& dialer = *stream_->target_.dialer;
     Headers headers{{":method", "POST"},
                     {":scheme", dialer.tls ? "https" : "http"},
-                    {":path", "/" + dialer.service + "/Calls"},
+                    {":path", "/" + dialer.service + "/" + stream_->target_.method},
                     {":authority", dialer.identity.empty() ? "localhost" : dialer.identity},
                     {"te", "trailers"},
                     {"content-type", "application/grpc"}};
@@ -81,18 +80,13 @@ class ClientStream::Connection final : public Http2Connection {
   std::shared_ptr<ClientStream> stream_;
 };
 
-ClientStream::ClientStream(std::shared_ptr<PeerCore> owner, std::shared_ptr<const Dialer> dialer,
-                           std::string address, size_t attempt, Place place)
-    : owner_(std::move(owner)),
-      dialer_(std::move(dialer)),
-      address_(std::move(address)),
-      attempt_(attempt),
-      place_(place) {}
+ClientStream::ClientStream(StreamTarget target, Place place)
+    : target_(std::move(target)), place_(place) {}
 
 ClientStream::~ClientStream() = default;
 
 void ClientStream::start() {
-  owner_->post([self = shared_from_this()] { self->dial(); });
+  post([self = shared_from_this()] { self->dial(); });
 }
 
 void ClientStream::wake() {
@@ -100,58 +94,61 @@ void ClientStream::wake() {
 }
 
 void ClientStream::abort() {
-  owner_->post([self = shared_from_this()] {
-    if (self->connection_)
-      self->connection_->close("given up");
-    else
-      self->done(unavailable("given up"));
-  });
+  post([self = shared_from_this()] { self->close(); });
+}
+
+void ClientStream::close() {
+  if (connection_)
+    connection_->close("given up");
+  else
+    finish(unavailable("given up"));
 }
 
 // ---- Connecting ----
 
 void ClientStream::dial() {
   if (done_) return;
-  if (dialer_->in_process) {
-    net::UniqueFd socket(dialer_->in_process());
-    if (!socket) return done(unavailable("the service has stopped"));
+  if (target_.dialer->in_process) {
+    net::UniqueFd socket(target_.dialer->in_process());
+    if (!socket) return finish(unavailable("the service has stopped"));
     return connected(std::move(socket));
   }
   sockaddr_storage storage{};
-  if (parse_address(address_, storage) > 0) return connect(address_);
-  const auto name = parse_host_port(address_);
-  if (!name.ok()) return done(unavailable(name.error().message));
+  if (parse_address(target_.address, storage) > 0) return connect(target_.address);
+  const auto name = parse_host_port(target_.address);
+  if (!name.ok()) return finish(unavailable(name.error().message));
   Resolver::shared().resolve(
       name->host, std::to_string(name->port),
       [weak = weak_from_this()](std::vector<std::string> addresses) {
         auto self = weak.lock();
         if (!self) return;
-        self->owner_->post([self, all = std::move(addresses)] { self->dial_resolved(all); });
+        self->post([self, all = std::move(addresses)] { self->dial_resolved(all); });
       });
 }
 
 void ClientStream::dial_resolved(const std::vector<std::string>& addresses) {
-  if (addresses.empty()) return done(unavailable(address_ + " does not resolve"));
-  if (!done_) connect(addresses[attempt_ % addresses.size()]);
+  if (addresses.empty()) return finish(unavailable(target_.address + " does not resolve"));
+  if (!done_) connect(addresses[target_.attempt % addresses.size()]);
 }
 
 void ClientStream::connect(const std::string& address) {
   sockaddr_storage storage{};
   const socklen_t size = parse_address(address, storage);
   net::UniqueFd socket(::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return done(unavailable(std::string("no socket: ") + std::strerror(errno)));
+  if (!socket) return finish(unavailable(std::string("no socket: ") + std::strerror(errno)));
   const int on = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0 &&
       errno != EINPROGRESS)
-    return done(unavailable("cannot connect to " + address + ": " + std::strerror(errno)));
+    return finish(unavailable("cannot connect to " + address + ": " + std::strerror(errno)));
   connected(std::move(socket));
 }
 
 void ClientStream::connected(net::UniqueFd socket) {
   ssl_st* session = nullptr;
-  if (dialer_->tls && !(session = dialer_->tls->new_session(socket.get(), dialer_->identity)))
-    return done(unavailable("OpenSSL has no memory"));
+  if (target_.dialer->tls &&
+      !(session = target_.dialer->tls->new_session(socket.get(), target_.dialer->identity)))
+    return finish(unavailable("OpenSSL has no memory"));
   auto connection =
       std::make_shared<Connection>(place_, socket.release(), session, shared_from_this());
   connection_ = connection;
@@ -164,15 +161,11 @@ void ClientStream::on_headers(const Headers& headers) {
   if (auto status = grpc_wire::parse_status(headers)) {
     status_ = std::move(status);
   } else if (find_header(headers, ":status") == "200") {
-    owner_->stream_up(*this);
+    up_now();
   } else {
     status_ = unavailable("the answer is no gRPC: HTTP status " +
                           std::string(find_header(headers, ":status")));
   }
-}
-
-void ClientStream::on_message(std::string_view message) {
-  owner_->stream_batch(*this, message);
 }
 
 void ClientStream::on_bad_message(std::string_view why, bool) {
@@ -186,17 +179,13 @@ void ClientStream::on_end() {
 }
 
 void ClientStream::on_closed(std::string_view reason) {
-  done(status_ ? *status_ : unavailable(std::string(reason)));
+  finish(status_ ? *status_ : unavailable(std::string(reason)));
   abort();  // the connection is of no other use
 }
 
-void ClientStream::on_turn() {
-  owner_->stream_turn(*this);
-}
-
-void ClientStream::done(const grpc_wire::Status& status) {
+void ClientStream::finish(const grpc_wire::Status& status) {
   if (std::exchange(done_, true)) return;
-  owner_->stream_done(*this, status);
+  done(status);
 }
 
 }  // namespace raymesh::rpc

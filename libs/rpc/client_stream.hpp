@@ -1,6 +1,6 @@
-// The caller's end of one `Calls` stream, on a connection of its own: dials, says who it is, and
-// moves batches between the connection and its PeerCore, which decides everything. Lives on one I/O
-// thread; start, wake and abort may be called from any. Held by its core until stream_done.
+// The caller's end of one bidirectional stream, on a connection of its own: dials, says who it is,
+// and moves messages. What they mean is its subclass's. Lives on one I/O thread; start, wake and
+// abort may be called from any. Held by its owner until `done`.
 #pragma once
 
 #include <functional>
@@ -14,11 +14,8 @@
 #include "libs/rpc/call.hpp"
 #include "libs/rpc/grpc_wire.hpp"
 #include "libs/rpc/http2_connection.hpp"
-#include "libs/rpc/outbox.hpp"
 
 namespace raymesh::rpc {
-
-class PeerCore;
 
 /// An I/O thread: what a core and its streams live on.
 struct Place {
@@ -38,42 +35,52 @@ struct Dialer {
   std::function<int()> in_process;
 };
 
-class ClientStream final : public StreamHandler, public std::enable_shared_from_this<ClientStream> {
+/// Which stream it is.
+struct StreamTarget {
+  std::shared_ptr<const Dialer> dialer;
+  std::string method;   // of the service
+  std::string address;  // of an endpoint
+  /// Counts connections to this address, so that a name's addresses take turns.
+  size_t attempt = 0;
+  size_t max_message_bytes = 0;  // of those that come
+};
+
+class ClientStream : public StreamHandler, public std::enable_shared_from_this<ClientStream> {
  public:
-  /// `attempt` counts connections to this address, so that a name's addresses take turns.
-  ClientStream(std::shared_ptr<PeerCore> owner, std::shared_ptr<const Dialer> dialer,
-               std::string address, size_t attempt, Place place);
+  ClientStream(StreamTarget target, Place place);
   ~ClientStream() override;
 
-  /// Once. `stream_up` or `stream_done` of the owner follows.
+  /// Once. `up_now` or `done` follows.
   void start();
-  /// Once the stream is up: the owner's stream_turn runs soon.
+  /// Once the stream is up: on_turn runs soon.
   void wake();
-  /// Ends the stream from our side; stream_done follows.
+  /// Ends the stream from our side; `done` follows.
   void abort();
+  /// The same at once, on its thread.
+  void close();
 
-  // Within stream_turn.
+  // On its thread once it is up, and not after `done`.
   size_t unsent() const { return connection_->unsent(id_); }
-  void send(std::string_view batch) { connection_->send_message(id_, batch); }
+  void send(std::string_view message) { connection_->send_message(id_, message); }
   void half_close() { connection_->send_end(id_, {}); }
+  /// Takes no messages until `resume`, which gives what has waited before it returns.
+  void pause() { connection_->pause(id_); }
+  void resume() { connection_->resume(id_); }
 
-  void on_headers(const Headers& headers) override;
-  void on_message(std::string_view message) override;
-  void on_bad_message(std::string_view why, bool too_large) override;
-  void on_end() override;
-  void on_closed(std::string_view reason) override;
-  void on_turn() override;
+  void on_headers(const Headers& headers) final;
+  void on_bad_message(std::string_view why, bool too_large) final;
+  void on_end() final;
+  void on_closed(std::string_view reason) final;
 
-  // Guarded by the owner's mutex.
-  Outbox outbox;
-  uint64_t sequence = 0;  // of ids, rising
-  size_t in_flight = 0;   // calls queued or sent here
-  bool up = false;        // the service has taken the stream
-  Clock::time_point up_since;
-  bool draining = false;     // no new calls
-  bool broken = false;       // nothing more can be sent
-  bool turn_due = false;     // stream_turn will come
-  bool half_closed = false;  // nothing more will be sent
+ protected:
+  /// Runs the task on the stream's thread. Any thread.
+  virtual void post(net::IoThreads::Task task) {
+    place_.threads->post(place_.index, std::move(task));
+  }
+  /// The service has taken the stream.
+  virtual void up_now() = 0;
+  /// The last event, and the only one of a stream that never was up.
+  virtual void done(const grpc_wire::Status& status) = 0;
 
  private:
   class Connection;
@@ -82,14 +89,11 @@ class ClientStream final : public StreamHandler, public std::enable_shared_from_
   void dial_resolved(const std::vector<std::string>& addresses);
   void connect(const std::string& address);
   void connected(net::UniqueFd socket);
-  void done(const grpc_wire::Status& status);
+  void finish(const grpc_wire::Status& status);
 
-  const std::shared_ptr<PeerCore> owner_;
-  const std::shared_ptr<const Dialer> dialer_;
-  const std::string address_;
-  const size_t attempt_;
+  const StreamTarget target_;
   const Place place_;
-  // Written before stream_up, so whoever has seen `up` may read it.
+  // Written before up_now, so whoever has heard of that may read it.
   std::shared_ptr<Http2Connection> connection_;
   Http2Session::StreamId id_ = 0;
   std::optional<grpc_wire::Status> status_;

@@ -10,6 +10,15 @@
 namespace raymesh::rpc {
 namespace {
 
+Status check_caller(const Caller& caller, uint8_t callers, const std::string& method) {
+  uint8_t bit = kCallerService;
+  if (caller.kind == Caller::Kind::kGateway) bit = kCallerGateway;
+  if (caller.kind == Caller::Kind::kToken) bit = kCallerToken;
+  if (caller.kind == Caller::Kind::kService && caller.name == "cli") bit = kCallerCli;
+  if (callers & bit) return ok_status();
+  return Error(errors::kPermissionDenied, caller.name + " may not call " + method);
+}
+
 bool printable(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
@@ -84,12 +93,14 @@ Result<const Method*> Dispatcher::authorize(std::string_view name, const Caller&
   if (!method)
     return Error(errors::kUnknownMethod,
                  "no method " + std::string(name.substr(0, frames::kMaxText)));
-  uint8_t bit = kCallerService;
-  if (caller.kind == Caller::Kind::kGateway) bit = kCallerGateway;
-  if (caller.kind == Caller::Kind::kToken) bit = kCallerToken;
-  if (caller.kind == Caller::Kind::kService && caller.name == "cli") bit = kCallerCli;
-  if (!(method->callers & bit))
-    return Error(errors::kPermissionDenied, caller.name + " may not call " + method->name);
+  RAYMESH_CHECK_OK(check_caller(caller, method->callers, method->name));
+  return method;
+}
+
+Result<const StreamMethod*> Dispatcher::authorize_stream(std::string_view name,
+                                                         const Caller& caller) const {
+  const StreamMethod* method = methods_.find_stream(name);
+  if (method) RAYMESH_CHECK_OK(check_caller(caller, method->callers, method->name));
   return method;
 }
 

@@ -39,6 +39,8 @@ class Dispatcher {
   Result<Caller> identify(const Proof& proof) const;
   /// Errors: `unknown_method`, `permission_denied`.
   Result<const Method*> authorize(std::string_view method, const Caller& caller) const;
+  /// The same for a method that is a stream; nullptr: there is none of this name.
+  Result<const StreamMethod*> authorize_stream(std::string_view method, const Caller& caller) const;
   /// Fills in on whose behalf the call is. Errors: `untrusted_context`, `wrong_project`,
   /// `invalid_request`.
   Status accept_context(Call& call, const Caller& caller, const frames::ContextBody& context) const;

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "libs/rpc/call.hpp"
 #include "raymesh/common/v1/calls.pb.h"
@@ -84,6 +85,22 @@ class TypedMethod final : public Method {
   }
 };
 
+class Http2Connection;
+class StreamHandler;
+
+/// A method whose both sides are streams, other than `Calls`: the service deals with its messages
+/// itself.
+struct StreamMethod {
+  /// Makes the handler of a stream that a caller has opened, on the connection's thread, and sends
+  /// the answer's headers.
+  using Open = std::function<Result<std::shared_ptr<StreamHandler>>(Http2Connection& connection,
+                                                                    int32_t stream)>;
+  std::string name;
+  uint8_t callers = 0;
+  size_t max_message_bytes = 0;
+  Open open;
+};
+
 class MethodTable {
  public:
   template <class Request, class Reply>
@@ -92,6 +109,14 @@ class MethodTable {
     methods_[std::move(name)] = std::move(method);
   }
 
+  void add_stream(StreamMethod method) { streams_.push_back(std::move(method)); }
+
+  /// nullptr: none.
+  const StreamMethod* find_stream(std::string_view name) const {
+    for (const StreamMethod& method : streams_)
+      if (method.name == name) return &method;
+    return nullptr;
+  }
   /// nullptr: no such method.
   const Method* find(std::string_view name) const {
     auto it = methods_.find(name);
@@ -104,6 +129,7 @@ class MethodTable {
     size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
   };
   std::unordered_map<std::string, std::unique_ptr<Method>, Hash, std::equal_to<>> methods_;
+  std::vector<StreamMethod> streams_;
 };
 
 }  // namespace raymesh::rpc

@@ -28,6 +28,7 @@ class IoThreads;
 namespace raymesh::rpc {
 
 class Server;
+struct Dialer;  // client_stream.hpp
 
 /// Whether a call may be sent again after the stream it was sent on broke.
 enum class Repeat { kSafe, kNever };
@@ -53,6 +54,10 @@ class Peer {
   virtual void cancel(uint64_t ticket) = 0;
   /// At least one stream of each thread is up.
   virtual bool ready() const = 0;
+  /// For streams of other methods than `Calls` (ClientStream): the endpoints that there are now,
+  /// and how they are connected to. Asking counts as use.
+  virtual std::vector<std::string> addresses() = 0;
+  virtual std::shared_ptr<const Dialer> dialer() const = 0;
   /// Calls in flight end with `unavailable`, new ones are refused, and the streams have ended when
   /// it returns (it does not wait on an I/O thread, which may not wait for itself). Before the
   /// threads of PeerConfig end.
@@ -77,6 +82,10 @@ class Peer {
                 }));
   }
 };
+
+/// Which of the endpoints things that belong together go to: of those that are up, the one with the
+/// highest score (rendezvous hashing). As with CallOptions::affinity.
+uint64_t affinity_score(uint64_t affinity, std::string_view address);
 
 /// Bounds of one peer. The defaults are what ships.
 struct PeerLimits {

@@ -33,6 +33,10 @@ thread_local bool t_in_completion = false;
 
 }  // namespace
 
+uint64_t affinity_score(uint64_t affinity, std::string_view address) {
+  return mix(affinity ^ mix(std::hash<std::string_view>{}(address)));
+}
+
 PeerShared::PeerShared(const PeerConfig& config)
     : projects(config.limits.max_calls_per_project),
       probe(config.metrics, "client", role_of_service(config.service)) {}
@@ -66,7 +70,7 @@ PeerCore::Slot* PeerCore::find(uint64_t ticket) {
   return slot.state != State::kFree && ticket_of(slot) == ticket ? &slot : nullptr;
 }
 
-PeerCore::Slot* PeerCore::find_on(const ClientStream& stream, uint64_t id) {
+PeerCore::Slot* PeerCore::find_on(const CallsClient& stream, uint64_t id) {
   const uint64_t index = id & kIndexMask;
   if (index >= slots_.size()) return nullptr;
   Slot& slot = slots_[index];
@@ -133,7 +137,7 @@ uint64_t PeerCore::call(std::string_view method, const common::v1::CallContext& 
   slot.payload = std::move(payload);
   slot.done = std::move(done);
   const uint64_t ticket = ticket_of(slot);
-  ClientStream* stream = choose(slot.affinity);
+  CallsClient* stream = choose(slot.affinity);
   if (!stream) {
     wait(slot, std::min(slot.deadline, now + limits.max_wait));
     return ticket;
@@ -150,7 +154,7 @@ void PeerCore::cancel(uint64_t ticket) {
     Lock lock(mutex_);
     Slot* slot = find(ticket);
     if (!slot) return;
-    ClientStream* stream = slot->stream;
+    CallsClient* stream = slot->stream;
     if (stream) stream->outbox.add_cancel(slot->id);
     end(*slot, Error(errors::kCancelled, "the caller has cancelled the call"), completed);
     if (stream) flush(*stream);
@@ -158,7 +162,7 @@ void PeerCore::cancel(uint64_t ticket) {
   run(completed);
 }
 
-void PeerCore::send(Slot& slot, ClientStream& stream) {
+void PeerCore::send(Slot& slot, CallsClient& stream) {
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(slot.deadline - Clock::now()).count();
   slot.state = State::kQueued;
@@ -223,17 +227,17 @@ void PeerCore::end(Slot& slot, Result<std::string> result, Completed& completed)
   --live_;
 }
 
-bool PeerCore::usable(const ClientStream* stream) {
+bool PeerCore::usable(const CallsClient* stream) {
   return stream && stream->up && !stream->draining && !stream->broken;
 }
 
-ClientStream* PeerCore::choose(uint64_t affinity) {
-  ClientStream* best = nullptr;
+CallsClient* PeerCore::choose(uint64_t affinity) {
+  CallsClient* best = nullptr;
   uint64_t best_score = 0;
   ++turn_;  // among equals everyone has a turn
   for (size_t i = 0; i < endpoints_.size(); ++i) {
     const Endpoint& endpoint = *endpoints_[(turn_ + i) % endpoints_.size()];
-    ClientStream* stream = endpoint.stream.get();
+    CallsClient* stream = endpoint.stream.get();
     if (!usable(stream)) continue;
     // Highest score: rendezvous hashing for affinity, else the fewest calls in flight.
     const uint64_t score = affinity ? mix(affinity ^ mix(endpoint.hash)) : ~stream->in_flight;
@@ -248,7 +252,7 @@ void PeerCore::place_waiting() {
   while (!waiting_.empty()) {
     Slot* slot = find(waiting_.front());
     if (slot && slot->state == State::kWaiting) {
-      ClientStream* stream = choose(slot->affinity);
+      CallsClient* stream = choose(slot->affinity);
       if (!stream) return;
       arm(slot->deadline, waiting_.front());
       send(*slot, *stream);
@@ -320,7 +324,7 @@ void PeerCore::post(net::IoThreads::Task task) {
 
 void PeerCore::close() {
   Completed completed;
-  std::vector<std::shared_ptr<ClientStream>> streams;
+  std::vector<std::shared_ptr<CallsClient>> streams;
   {
     Lock lock(mutex_);
     closed_ = true;

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "libs/rpc/backoff.hpp"
-#include "libs/rpc/client_stream.hpp"
+#include "libs/rpc/calls_client.hpp"
 #include "libs/rpc/deadline_queue.hpp"
 #include "libs/rpc/frames.hpp"
 #include "libs/rpc/outbox.hpp"
@@ -61,10 +61,10 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   void post(net::IoThreads::Task task);
 
   // Reactions of streams.
-  void stream_up(ClientStream& stream);
-  void stream_batch(ClientStream& stream, std::string_view batch);
-  void stream_turn(ClientStream& stream);
-  void stream_done(ClientStream& stream, const grpc_wire::Status& status);
+  void stream_up(CallsClient& stream);
+  void stream_batch(CallsClient& stream, std::string_view batch);
+  void stream_turn(CallsClient& stream);
+  void stream_done(CallsClient& stream, const grpc_wire::Status& status);
 
  private:
   static constexpr uint32_t kIndexBits = 20;
@@ -78,7 +78,7 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
     State state = State::kFree;
     Repeat repeat = Repeat::kNever;
     bool large = false;  // the request goes as a transfer
-    ClientStream* stream = nullptr;
+    CallsClient* stream = nullptr;
     uint64_t id = 0;       // on the stream
     uint64_t segment = 0;  // of the stream's outbox that holds the Call frame
     uint64_t affinity = 0;
@@ -100,7 +100,7 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
     std::string address;
     uint64_t hash = 0;
     Backoff backoff;
-    std::shared_ptr<ClientStream> stream;  // the one for new calls, up or connecting
+    std::shared_ptr<CallsClient> stream;  // the one for new calls, up or connecting
     size_t attempts = 0;
     bool removed = false;
     bool warned = false;  // the log knows that it is down
@@ -111,32 +111,32 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
 
   static uint64_t ticket_of(const Slot& slot);
   Slot* find(uint64_t ticket);
-  Slot* find_on(const ClientStream& stream, uint64_t id);
+  Slot* find_on(const CallsClient& stream, uint64_t id);
   Slot& allocate();
   void end(Slot& slot, Result<std::string> result, Completed& completed);
   /// Takes the call off its stream.
   void detach(Slot& slot);
   void wait(Slot& slot, Clock::time_point until);
-  void send(Slot& slot, ClientStream& stream);
+  void send(Slot& slot, CallsClient& stream);
   /// Takes new calls.
-  static bool usable(const ClientStream* stream);
-  ClientStream* choose(uint64_t affinity);
+  static bool usable(const CallsClient* stream);
+  CallsClient* choose(uint64_t affinity);
   void place_waiting();
   void connect(const EndpointPtr& endpoint);
   void reconnect_later(const EndpointPtr& endpoint);
-  EndpointPtr endpoint_of(const ClientStream& stream) const;
+  EndpointPtr endpoint_of(const CallsClient& stream) const;
   void arm(Clock::time_point at, uint64_t ticket);
   void set_timer();
   void on_timer(Clock::time_point at);
-  void on_frame(ClientStream& stream, std::string_view bytes, Completed& completed);
-  void on_chunk(ClientStream& stream, Slot& slot, std::string_view body, Completed& completed);
-  void fail_over(ClientStream& stream, Completed& completed);
-  void note_end(Endpoint& endpoint, const ClientStream& stream, const grpc_wire::Status& status);
+  void on_frame(CallsClient& stream, std::string_view bytes, Completed& completed);
+  void on_chunk(CallsClient& stream, Slot& slot, std::string_view body, Completed& completed);
+  void fail_over(CallsClient& stream, Completed& completed);
+  void note_end(Endpoint& endpoint, const CallsClient& stream, const grpc_wire::Status& status);
 
   static void run(Completed& completed);
-  static bool has_work(const ClientStream& stream);
+  static bool has_work(const CallsClient& stream);
   /// Asks for a turn of the stream's thread, if there is something to send.
-  void flush(ClientStream& stream);
+  void flush(CallsClient& stream);
   void flush_all();
 
   const PeerConfig config_;
@@ -153,7 +153,7 @@ class PeerCore final : public std::enable_shared_from_this<PeerCore> {
   std::deque<uint64_t> waiting_;  // tickets, oldest first; ended ones are skipped
   std::vector<EndpointPtr> endpoints_;
   size_t turn_ = 0;
-  std::vector<std::shared_ptr<ClientStream>> streams_;  // all that have not ended
+  std::vector<std::shared_ptr<CallsClient>> streams_;  // all that have not ended
   DeadlineQueue deadlines_;
   std::string last_failure_;  // why a stream ended, for people
   bool used_ = false;

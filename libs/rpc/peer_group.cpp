@@ -18,16 +18,16 @@ PeerGroup::PeerGroup(PeerConfig config, Dialer dialer)
     : own_threads_(config.threads ? nullptr
                                   : std::make_unique<net::IoThreads>(
                                         1, "to-" + role_of_service(config.service))),
-      threads_(config.threads ? config.threads : own_threads_.get()) {
+      threads_(config.threads ? config.threads : own_threads_.get()),
+      dialer_(std::make_shared<const Dialer>(std::move(dialer))) {
   const auto shared = std::make_shared<PeerShared>(config);
-  const auto shared_dialer = std::make_shared<const Dialer>(std::move(dialer));
   const size_t count = threads_->size();
   // A bound for all is a share for each; no share may be too small to be of use.
   config.limits.max_calls = std::max<size_t>(config.limits.max_calls / count, 1);
   config.limits.max_buffered_bytes =
       std::max(config.limits.max_buffered_bytes / count, config.limits.max_reply_bytes);
   for (size_t i = 0; i < count; ++i)
-    cores_.push_back(std::make_shared<PeerCore>(config, shared_dialer, shared, Place{threads_, i}));
+    cores_.push_back(std::make_shared<PeerCore>(config, dialer_, shared, Place{threads_, i}));
 }
 
 PeerGroup::~PeerGroup() {
@@ -63,12 +63,26 @@ void PeerGroup::close() {
   for (const auto& core : cores_) core->wait_closed();
 }
 
+std::vector<std::string> PeerGroup::addresses() {
+  std::lock_guard lock(mutex_);
+  used_ = true;
+  return addresses_;
+}
+
 void PeerGroup::set_addresses(const std::vector<std::string>& addresses) {
+  {
+    std::lock_guard lock(mutex_);
+    addresses_ = addresses;
+  }
   for (const auto& core : cores_) core->set_addresses(addresses);
 }
 
 bool PeerGroup::take_used() {
   bool used = false;
+  {
+    std::lock_guard lock(mutex_);
+    used = std::exchange(used_, false);
+  }
   for (const auto& core : cores_) used |= core->take_used();
   return used;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ class PeerGroup final : public Peer {
                 std::string payload, const CallOptions& options, Done done) override;
   void cancel(uint64_t ticket) override;
   bool ready() const override;
+  std::vector<std::string> addresses() override;
+  std::shared_ptr<const Dialer> dialer() const override { return dialer_; }
   void close() override;
 
   void set_addresses(const std::vector<std::string>& addresses);
@@ -29,7 +32,11 @@ class PeerGroup final : public Peer {
  private:
   std::unique_ptr<net::IoThreads> own_threads_;
   net::IoThreads* threads_;
+  std::shared_ptr<const Dialer> dialer_;
   std::vector<std::shared_ptr<PeerCore>> cores_;
+  std::mutex mutex_;
+  std::vector<std::string> addresses_;  // guarded by mutex_
+  bool used_ = false;                   // guarded by mutex_
 };
 
 }  // namespace raymesh::rpc

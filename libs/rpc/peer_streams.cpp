@@ -49,12 +49,12 @@ void PeerCore::set_addresses(const std::vector<std::string>& addresses) {
 }
 
 void PeerCore::connect(const EndpointPtr& endpoint) {
-  std::shared_ptr<ClientStream> stream;
+  std::shared_ptr<CallsClient> stream;
   {
     Lock lock(mutex_);
     if (closed_ || endpoint->removed || endpoint->stream) return;
-    stream = std::make_shared<ClientStream>(shared_from_this(), dialer_, endpoint->address,
-                                            endpoint->attempts++, place_);
+    stream = std::make_shared<CallsClient>(shared_from_this(), dialer_, endpoint->address,
+                                           endpoint->attempts++, place_);
     endpoint->stream = stream;
     streams_.push_back(stream);
   }
@@ -86,13 +86,13 @@ void PeerCore::reconnect_later(const EndpointPtr& endpoint) {
   });
 }
 
-PeerCore::EndpointPtr PeerCore::endpoint_of(const ClientStream& stream) const {
+PeerCore::EndpointPtr PeerCore::endpoint_of(const CallsClient& stream) const {
   for (const auto& endpoint : endpoints_)
     if (endpoint->stream.get() == &stream) return endpoint;
   return nullptr;
 }
 
-void PeerCore::stream_up(ClientStream& stream) {
+void PeerCore::stream_up(CallsClient& stream) {
   Lock lock(mutex_);
   stream.up = true;
   stream.up_since = Clock::now();
@@ -106,7 +106,7 @@ void PeerCore::stream_up(ClientStream& stream) {
   flush_all();
 }
 
-void PeerCore::stream_batch(ClientStream& stream, std::string_view batch) {
+void PeerCore::stream_batch(CallsClient& stream, std::string_view batch) {
   Completed completed;
   frames::Reader reader(batch);
   {
@@ -119,7 +119,7 @@ void PeerCore::stream_batch(ClientStream& stream, std::string_view batch) {
   run(completed);
 }
 
-void PeerCore::on_frame(ClientStream& stream, std::string_view bytes, Completed& completed) {
+void PeerCore::on_frame(CallsClient& stream, std::string_view bytes, Completed& completed) {
   frames::Frame frame;
   if (!frames::parse_frame(bytes, frame)) return;
   if (frame.field == frames::kDrain) {
@@ -148,7 +148,7 @@ void PeerCore::on_frame(ClientStream& stream, std::string_view bytes, Completed&
   }
 }
 
-void PeerCore::on_chunk(ClientStream& stream, Slot& slot, std::string_view body,
+void PeerCore::on_chunk(CallsClient& stream, Slot& slot, std::string_view body,
                         Completed& completed) {
   frames::ChunkBody chunk;
   if (!frames::parse_chunk(body, chunk))
@@ -183,7 +183,7 @@ void PeerCore::on_chunk(ClientStream& stream, Slot& slot, std::string_view body,
   slot.ungranted = 0;
 }
 
-void PeerCore::stream_done(ClientStream& stream, const grpc_wire::Status& status) {
+void PeerCore::stream_done(CallsClient& stream, const grpc_wire::Status& status) {
   Completed completed;
   {
     Lock lock(mutex_);
@@ -205,7 +205,7 @@ void PeerCore::stream_done(ClientStream& stream, const grpc_wire::Status& status
   if (streams_.empty()) streams_ended_.notify_all();
 }
 
-void PeerCore::note_end(Endpoint& endpoint, const ClientStream& stream,
+void PeerCore::note_end(Endpoint& endpoint, const CallsClient& stream,
                         const grpc_wire::Status& status) {
   if (stream.up && Clock::now() - stream.up_since > kGoodStream) endpoint.backoff.reset();
   last_failure_ = status.message;
@@ -217,7 +217,7 @@ void PeerCore::note_end(Endpoint& endpoint, const ClientStream& stream,
                                 {"reason", status.message}});
 }
 
-void PeerCore::fail_over(ClientStream& stream, Completed& completed) {
+void PeerCore::fail_over(CallsClient& stream, Completed& completed) {
   for (Slot& slot : slots_) {
     if (slot.stream != &stream) continue;
     const bool sent = stream.outbox.sent(slot.segment);
@@ -245,12 +245,12 @@ void PeerCore::fail_over(ClientStream& stream, Completed& completed) {
 
 // ---- Sending ----
 
-bool PeerCore::has_work(const ClientStream& stream) {
+bool PeerCore::has_work(const CallsClient& stream) {
   if (!stream.up || stream.broken || stream.half_closed) return false;
   return !stream.outbox.empty() || (stream.draining && stream.in_flight == 0);
 }
 
-void PeerCore::flush(ClientStream& stream) {
+void PeerCore::flush(CallsClient& stream) {
   if (stream.turn_due || !has_work(stream)) return;
   stream.turn_due = true;
   stream.wake();
@@ -260,7 +260,7 @@ void PeerCore::flush_all() {
   for (const auto& stream : streams_) flush(*stream);
 }
 
-void PeerCore::stream_turn(ClientStream& stream) {
+void PeerCore::stream_turn(CallsClient& stream) {
   Lock lock(mutex_);
   stream.turn_due = false;
   if (!has_work(stream)) return;

@@ -73,9 +73,14 @@ ServerConnection::Opened ServerConnection::open_door(StreamId stream, const Head
     return Error(errors::kUnknownMethod,
                  "no service for " + std::string(path.substr(0, frames::kMaxText)));
   const std::string_view name = path.substr(prefix.size());
-  if (name != "Calls") return open_unary(stream, headers, name, std::move(caller));
-  max_message_bytes = frames::kMaxMessageBytes;
-  return open_calls(stream, std::move(caller));
+  if (name == "Calls") {
+    max_message_bytes = frames::kMaxMessageBytes;
+    return open_calls(stream, std::move(caller));
+  }
+  RAYMESH_TRY(const StreamMethod* streamed, doors_.dispatcher->authorize_stream(name, caller));
+  if (!streamed) return open_unary(stream, headers, name, std::move(caller));
+  max_message_bytes = streamed->max_message_bytes;
+  return streamed->open(*this, stream);
 }
 
 ServerConnection::Opened ServerConnection::open_calls(StreamId stream, Caller caller) {

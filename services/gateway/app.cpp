@@ -149,6 +149,7 @@ class GatewayApp final : public App {
       tell_all(worker, Abort{});
       worker.wheel.stop();
       worker.fences.stop();
+      if (worker.index == worker.core.relay->thread()) worker.core.relay->close();
     });
     // What is still in flight has nobody who waits for it. Completions use the threads, so those
     // end last.

@@ -28,7 +28,8 @@ Worker::Worker(Core& c, size_t i)
       parser({static_cast<size_t>(c.config.max_header_bytes),
               static_cast<size_t>(c.config.max_header_fields)}),
       scratch(new char[kScratch]),
-      keys(c, i) {}
+      keys(c, i),
+      relayed(*this) {}
 Worker::~Worker() = default;
 
 std::unique_ptr<HttpExchange> Worker::take_exchange() {
@@ -65,6 +66,7 @@ Core::Core(const Config& c, metrics::Registry& registry, caf::actor_system& acto
       frames(config.raystream.max_frame_memory),
       threads(thread_count(c), "gateway") {
   for (size_t i = 0; i < threads.size(); ++i) workers.push_back(std::make_unique<Worker>(*this, i));
+  relay = std::make_unique<RealtimeRelay>(*this);
 }
 
 Core::~Core() = default;

@@ -23,6 +23,8 @@
 #include "services/gateway/raystream_owners.hpp"
 #include "services/gateway/raystream_probe.hpp"
 #include "services/gateway/raystream_store.hpp"
+#include "services/gateway/realtime_relay.hpp"
+#include "services/gateway/relay_fanout.hpp"
 #include "services/gateway/token_cache.hpp"
 
 namespace caf {
@@ -62,6 +64,9 @@ struct Worker {
   TokenCache tokens;
   std::unordered_set<HttpSession*> sessions;
   std::unordered_set<RaystreamSession*> raystream_sessions;
+  RelayFanout relayed;
+  // Sessions into whose buffers events were put in this turn.
+  std::vector<std::shared_ptr<RaystreamSession>> written_sessions;
   // The sessions' actors run here; made and destroyed on this thread.
   std::unique_ptr<actor::LoopUnit> actors;
   /// Runs those that have got a message, and those that they send to.
@@ -96,6 +101,7 @@ struct Core {
   std::atomic<int64_t> open_sessions{0};
   net::IoThreads threads;
   std::vector<std::unique_ptr<Worker>> workers;
+  std::unique_ptr<RealtimeRelay> relay;
 };
 
 }  // namespace raymesh::gateway

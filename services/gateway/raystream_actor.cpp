@@ -84,6 +84,12 @@ caf::actor spawn_raystream_actor(caf::actor_system& system,
   return handle;
 }
 
+void release_raystream_actor(const caf::actor& actor) {
+  if (actor)
+    actor->enqueue(nullptr, caf::make_message_id(), caf::make_message(Abort{}),
+                   actor::LoopUnit::current());
+}
+
 void send(RaystreamSession& session, caf::message message) {
   if (session.ended()) return;
   session.actor()->enqueue(nullptr, caf::make_message_id(), std::move(message),

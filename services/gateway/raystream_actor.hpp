@@ -57,6 +57,9 @@ using RaystreamActor =
 caf::actor spawn_raystream_actor(caf::actor_system& system,
                                  std::shared_ptr<RaystreamSession> session);
 
+/// The session has ended: its actor does, too.
+void release_raystream_actor(const caf::actor& actor);
+
 /// Sends to the session's actor and lets it run. On the session's I/O thread.
 void send(RaystreamSession& session, caf::message message);
 template <class Message>

@@ -65,10 +65,11 @@ void pass_back(Exchange& ex, Result<std::string> result) {
 
 }  // namespace
 
-RaystreamCall::RaystreamCall(RaystreamSession& session, const CallFrame& first)
+RaystreamCall::RaystreamCall(RaystreamSession& session, const CallFrame& first,
+                             const RaystreamMethod* method)
     : session_(&session),
       id_(first.call_id),
-      method_(find_raystream_method(first.method)),
+      method_(method),
       begun_(Clock::now()),
       started_(begun_) {
   worker_ = &session.worker();
@@ -207,6 +208,7 @@ void RaystreamCall::dispatch() {
   context.set_traceparent(trace_.to_string());
   context.set_request_id(request_id_);
   context.set_client_address(client_);
+  if (method_ == &subscribe_method()) return subscribe();
   if (json_) {
     body_ = args_;
     rest_ = path_text_;

@@ -21,7 +21,8 @@ class RaystreamSession;
 
 class RaystreamCall final : public Exchange, public std::enable_shared_from_this<RaystreamCall> {
  public:
-  RaystreamCall(RaystreamSession& session, const CallFrame& first);
+  /// `method` nullptr: there is none of the name.
+  RaystreamCall(RaystreamSession& session, const CallFrame& first, const RaystreamMethod* method);
   ~RaystreamCall() override;
 
   uint64_t id() const { return id_; }
@@ -74,6 +75,8 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   void finish_attach(uint64_t token_expires_at);
   void answer_attach(uint64_t expires_at);
   static void on_token_verified(Exchange& ex, Result<std::string> result);
+  void subscribe();
+  void subscribe_as_user();
   void release_memory();
   const std::string& key_hash() const;
 

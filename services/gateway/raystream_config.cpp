@@ -28,6 +28,8 @@ void RaystreamConfig::declare(config::Options& options) {
       .number("raystream-address-handshake-burst", &address_handshake_burst, 1, 1e9,
               "handshakes at once from one client address")
       .integer("raystream-max-calls", &max_calls, 1, 65'536, "open calls of one session")
+      .integer("raystream-max-subscriptions", &max_subscriptions, 1, 10'000,
+               "channels that one session may be subscribed to")
       .bytes("raystream-max-unattached-memory", &max_unattached_memory, 64 << 10, uint64_t{1} << 40,
              "memory for incomplete frames of sessions that are not attached")
       .bytes("raystream-max-frame-memory", &max_frame_memory, 1 << 20, uint64_t{1} << 40,

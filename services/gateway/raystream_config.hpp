@@ -27,6 +27,7 @@ struct RaystreamConfig {
   double address_handshake_burst = 100;
 
   int64_t max_calls = 128;                   // open ones of a session
+  int64_t max_subscriptions = 100;           // of a session
   uint64_t max_unattached_memory = 8 << 20;  // incomplete frames of who is not attached yet
   uint64_t max_frame_memory = 128 << 20;     // and of the others
   uint64_t max_result_memory = 256 << 20;    // results that wait to be sent, all sessions

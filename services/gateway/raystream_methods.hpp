@@ -39,7 +39,9 @@ struct RaystreamMethod {
 
 /// nullptr: there is none of this name.
 const RaystreamMethod* find_raystream_method(std::string_view name);
-/// All of them; the place in it numbers them, for metrics.
+/// What a SUBSCRIBE frame stands for among the calls; no call can name it.
+const RaystreamMethod& subscribe_method();
+/// All of them and that; the place in it numbers them, for metrics.
 std::span<const RaystreamMethod> raystream_methods();
 
 /// The session's own methods.

@@ -42,7 +42,19 @@ RaystreamProbe::RaystreamProbe(metrics::Registry& r)
       missed_(r.counter("raymesh_gateway_raystream_heartbeats_missed_total",
                         "Periods without a frame of a client")),
       failed_(r.counter("raymesh_gateway_raystream_failed_sessions_total",
-                        "Sessions whose actor died of an error: a defect")) {
+                        "Sessions whose actor died of an error: a defect")),
+      subscriptions_(r.gauge("raymesh_gateway_raystream_subscriptions",
+                             "Channels that raystream sessions are subscribed to, or about to be")),
+      events_(r.counter("raymesh_gateway_raystream_events_total",
+                        "Events sent to raystream sessions, once for each of them")),
+      relay_streams_(
+          r.gauge("raymesh_gateway_relay_streams", "Streams from realtime nodes that are up")),
+      relayed_(r.counter("raymesh_gateway_relay_messages_total",
+                         "Messages from realtime nodes, once for the whole gateway")),
+      resubscribed_(r.counter("raymesh_gateway_relay_resubscriptions_total",
+                              "Subscriptions asked for again because a stream broke")),
+      resets_(r.counter("raymesh_gateway_relay_resets_total",
+                        "Subscriptions that were told of missed messages")) {
   constexpr const char* kOutcomes[] = {"done",     "refused",   "rate_limited",
                                        "too_many", "timed_out", "dropped"};
   for (size_t i = 0; i < handshakes_.size(); ++i)

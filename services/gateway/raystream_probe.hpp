@@ -56,6 +56,18 @@ class RaystreamProbe {
   void slow_reader();
   void heartbeat_missed();
   void actor_failed();
+  void subscriptions_changed(int by) { subscriptions_.add(by); }
+  void events_sent(size_t events) { events_.add(static_cast<double>(events)); }
+  // Of the streams from realtime nodes.
+  void relay_stream_up() { relay_streams_.add(1); }
+  void relay_stream_down() { relay_streams_.add(-1); }
+  /// Messages that came, once for the whole gateway.
+  void relayed(size_t messages) { relayed_.add(static_cast<double>(messages)); }
+  /// One that its session has already was asked for once more.
+  void resubscribed() { resubscribed_.add(); }
+  void subscriptions_reset(size_t subscriptions) {
+    if (subscriptions > 0) resets_.add(static_cast<double>(subscriptions));
+  }
   /// `method` may be nullptr: there is none of that name.
   void call_finished(const RaystreamMethod* method, int status, std::chrono::nanoseconds duration);
 
@@ -81,6 +93,12 @@ class RaystreamProbe {
   metrics::Counter& slow_;
   metrics::Counter& missed_;
   metrics::Counter& failed_;
+  metrics::Gauge& subscriptions_;
+  metrics::Counter& events_;
+  metrics::Gauge& relay_streams_;
+  metrics::Counter& relayed_;
+  metrics::Counter& resubscribed_;
+  metrics::Counter& resets_;
   // By the method's place in the table, the last one for names that there are not.
   std::vector<std::string> names_;
   std::vector<std::unique_ptr<std::atomic<metrics::Counter*>[]>> by_status_;

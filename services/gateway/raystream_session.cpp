@@ -9,6 +9,7 @@
 #include "services/gateway/core.hpp"
 #include "services/gateway/edge_rules.hpp"
 #include "services/gateway/raystream_actor.hpp"
+#include "services/gateway/raystream_subscriptions.hpp"
 
 namespace raymesh::gateway {
 
@@ -77,6 +78,8 @@ RaystreamSession::RaystreamSession(Worker& worker, RaystreamOrigin origin)
       opened_(Clock::now()) {
   out_.append(origin.greeting);
 }
+
+RaystreamSession::~RaystreamSession() = default;
 
 Core& RaystreamSession::core() const {
   return worker_.core;
@@ -149,8 +152,12 @@ void RaystreamSession::tls_handshake() {
   }
 }
 
+size_t RaystreamSession::all_queued() const {
+  return out_.size() + queued_ + (subscriptions_ ? subscriptions_->queued() : 0);
+}
+
 bool RaystreamSession::is_backed_up() const {
-  return out_.size() + queued_ > kBackedUp;
+  return all_queued() > kBackedUp;
 }
 
 void RaystreamSession::read() {
@@ -206,7 +213,7 @@ void RaystreamSession::flush() {
         last_progress_ = Clock::now();
         continue;
       case IoState::kWantWrite:
-        if (out_.size() + queued_ > core().config.raystream.max_queued) {
+        if (all_queued() > core().config.raystream.max_queued) {
           core().raystream_probe.slow_reader();
           return end();
         }
@@ -420,6 +427,7 @@ void RaystreamSession::begin_closing() {
   record_.leave();
   resuming_.reset();
   session_.drop();
+  if (subscriptions_) subscriptions_->clear();
   for (auto& [id, call] : calls_) call->abandon();
   calls_.clear();
   sending_.clear();
@@ -469,7 +477,8 @@ void RaystreamSession::end() {
   core().probe.connection_closed();
   core().open_sessions.fetch_sub(1);
   slot_.release();
-  actor_ = nullptr;
+  // It may end beside its actor (flush_events), which then has to be told.
+  release_raystream_actor(std::exchange(actor_, nullptr));
 }
 
 }  // namespace raymesh::gateway

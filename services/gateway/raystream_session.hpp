@@ -30,6 +30,7 @@ class VerifyTokenReply;
 
 namespace raymesh::gateway {
 
+class RaystreamSubscriptions;
 struct Core;
 struct Worker;
 struct RaystreamResuming;
@@ -53,6 +54,7 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   /// RaystreamLimits has let it in. On the connection's I/O thread.
   static void open(Worker& worker, RaystreamOrigin origin);
   RaystreamSession(Worker& worker, RaystreamOrigin origin);
+  ~RaystreamSession() override;
 
   // For its actor.
   void begin();
@@ -103,6 +105,21 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   void later(UniqueFunction<void()> step);
   static uint64_t unix_ms();
 
+  // For its subscriptions.
+  /// Made when it is asked for first.
+  RaystreamSubscriptions& subscriptions();
+  RaystreamSubscriptions* subscriptions_if_any() const { return subscriptions_.get(); }
+  const std::string& project() const { return principal_.project; }
+  int64_t max_subscriptions() const;
+  /// Whether more may be encrypted ahead of the socket.
+  bool has_room() const;
+  /// Of a serialized Event. False: the session has ended.
+  bool send_event(std::string_view payload);
+  /// The answer to a SUBSCRIBE. False: the session has ended.
+  bool send_answer(RaystreamCall& call);
+  /// Sends what is there. Beside the actor: on the session's thread, and in none of its messages.
+  void flush_events();
+
  private:
   enum class State : uint8_t { kTls, kOpen, kClosing, kEnded };
 
@@ -137,6 +154,8 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   // What comes in frames (raystream_session_calls.cpp).
   void take_message(raystream::FrameType type, std::string_view payload);
   void take_call(std::string_view payload);
+  std::shared_ptr<RaystreamCall> open_call(const CallFrame& frame, const RaystreamMethod* method);
+  void refuse_call(uint64_t id, const RaystreamMethod* method, const Error& error);
   void take_heartbeat(std::string_view payload);
   void take_subscribe(std::string_view payload);
   void finish(RaystreamCall& call);
@@ -216,6 +235,8 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   // Calls with large answers, each of which sends a piece in turn.
   std::deque<std::shared_ptr<RaystreamCall>> sending_;
   size_t queued_ = 0;  // bytes of theirs that are not in out_ yet
+  size_t all_queued() const;
+  std::unique_ptr<RaystreamSubscriptions> subscriptions_;  // nullptr: there was none yet
 };
 
 }  // namespace raymesh::gateway

@@ -8,6 +8,7 @@
 #include "services/gateway/raystream_actor.hpp"
 #include "services/gateway/raystream_error.hpp"
 #include "services/gateway/raystream_session.hpp"
+#include "services/gateway/raystream_subscriptions.hpp"
 
 namespace raymesh::gateway {
 
@@ -58,9 +59,15 @@ void RaystreamSession::take_subscribe(std::string_view payload) {
   if (!subscribe.ParseFromArray(payload.data(), static_cast<int>(payload.size())) ||
       subscribe.call_id() == 0)
     return close(ErrorCode::kInvalidRequest, "the payload is no Subscribe");
-  send_frame(FrameType::kRpcError,
-             {rpc_error(subscribe.call_id(),
-                        Error(errors::kNotImplemented, "subscriptions are not served yet"))});
+  if (calls_.contains(subscribe.call_id()))
+    return close(ErrorCode::kInvalidRequest, "the call_id belongs to a call that is open");
+  CallFrame frame;
+  frame.call_id = subscribe.call_id();
+  frame.args = payload;
+  const auto call = open_call(frame, &subscribe_method());
+  if (!call) return;
+  if (Status added = call->add(frame.args); !added.ok()) return call->fail(added.error());
+  call->start();
 }
 
 // --- Calls ---------------------------------------------------------------------------------------
@@ -69,11 +76,6 @@ void RaystreamSession::take_call(std::string_view payload) {
   CallFrame frame;
   if (!parse_call(payload, frame) || frame.call_id == 0)
     return close(ErrorCode::kInvalidRequest, "the payload is no RpcCall");
-  auto refuse_call = [&](const Error& error) {
-    core().raystream_probe.call_finished(find_raystream_method(frame.method), error.http_status(),
-                                         std::chrono::nanoseconds(0));
-    send_frame(FrameType::kRpcError, {rpc_error(frame.call_id, error)});
-  };
   std::shared_ptr<RaystreamCall> call;
   const auto open = calls_.find(frame.call_id);
   if (open != calls_.end()) {
@@ -83,22 +85,44 @@ void RaystreamSession::take_call(std::string_view payload) {
   } else {
     // More of a call that has been refused already.
     if (frame.method.empty()) return;
-    if (draining_)
-      return refuse_call(Error(errors::kOverloaded, "the gateway is stopping: connect anew",
-                               std::chrono::seconds(1)));
-    const auto most = attached_ ? static_cast<size_t>(core().config.raystream.max_calls)
-                                : static_cast<size_t>(raystream::kMaxUnattachedCalls);
-    if (calls_.size() >= most)
-      return refuse_call(Error(
-          errors::kRateLimited,
-          "the session has " + std::to_string(most) + " open calls, the most that it may have",
-          std::chrono::milliseconds(100)));
-    call = std::make_shared<RaystreamCall>(*this, frame);
-    calls_.emplace(frame.call_id, call);
-    if (auto refusal = call->refusal(frame)) return call->fail(*refusal);
+    call = open_call(frame, find_raystream_method(frame.method));
+    if (!call) return;
   }
   if (Status added = call->add(frame.args); !added.ok()) return call->fail(added.error());
   if (!frame.more) call->start();
+}
+
+/// nullptr: it has been refused.
+std::shared_ptr<RaystreamCall> RaystreamSession::open_call(const CallFrame& frame,
+                                                           const RaystreamMethod* method) {
+  const auto most = attached_ ? static_cast<size_t>(core().config.raystream.max_calls)
+                              : static_cast<size_t>(raystream::kMaxUnattachedCalls);
+  if (draining_) {
+    refuse_call(frame.call_id, method,
+                Error(errors::kOverloaded, "the gateway is stopping: connect anew",
+                      std::chrono::seconds(1)));
+    return nullptr;
+  }
+  if (calls_.size() >= most) {
+    refuse_call(
+        frame.call_id, method,
+        Error(errors::kRateLimited,
+              "the session has " + std::to_string(most) + " open calls, the most that it may have",
+              std::chrono::milliseconds(100)));
+    return nullptr;
+  }
+  auto call = std::make_shared<RaystreamCall>(*this, frame, method);
+  calls_.emplace(frame.call_id, call);
+  if (const auto refusal = call->refusal(frame)) {
+    call->fail(*refusal);
+    return nullptr;
+  }
+  return call;
+}
+
+void RaystreamSession::refuse_call(uint64_t id, const RaystreamMethod* method, const Error& error) {
+  core().raystream_probe.call_finished(method, error.http_status(), std::chrono::nanoseconds(0));
+  send_frame(FrameType::kRpcError, {rpc_error(id, error)});
 }
 
 void RaystreamSession::answered(RaystreamCall& call) {
@@ -111,13 +135,11 @@ void RaystreamSession::resumed(RaystreamCall& call) {
 
 void RaystreamSession::answer(RaystreamCall& call) {
   if (state_ != State::kOpen) return;
+  if (call.method() == &subscribe_method() && subscriptions().hold_answer(call)) return;
   const std::string_view result = call.unsent();
   if (result.size() <= kPiece && out_.size() <= kSealAhead) {
-    const auto head =
-        rpc_response_head(call.id(), static_cast<uint32_t>(call.status()), result.size());
-    if (!send_frame(FrameType::kRpcResponse, {head.view(), result})) return;
-    call.sent(result.size());
-    return finish(call);
+    send_answer(call);
+    return;
   }
   const size_t bytes = result.size();
   const size_t all = core().result_memory.fetch_add(bytes, std::memory_order_relaxed) + bytes;
@@ -131,8 +153,19 @@ void RaystreamSession::answer(RaystreamCall& call) {
   sending_.push_back(call.shared_from_this());
 }
 
-// Takes a piece of each large answer in turn, as long as the socket keeps up.
+bool RaystreamSession::send_answer(RaystreamCall& call) {
+  const std::string_view result = call.unsent();
+  const auto head =
+      rpc_response_head(call.id(), static_cast<uint32_t>(call.status()), result.size());
+  if (!send_frame(FrameType::kRpcResponse, {head.view(), result})) return false;
+  call.sent(result.size());
+  finish(call);
+  return true;
+}
+
+// Takes events, and a piece of each large answer in turn, as long as the socket keeps up.
 void RaystreamSession::pump() {
+  if (subscriptions_ && state_ == State::kOpen) subscriptions_->pump();
   while (state_ == State::kOpen && !sending_.empty() && out_.size() < kSealAhead) {
     const std::shared_ptr<RaystreamCall> call = std::move(sending_.front());
     sending_.pop_front();
@@ -176,6 +209,40 @@ void RaystreamSession::finish(RaystreamCall& call) {
          {"session", session_.id()},
          {"client", client_}});
   calls_.erase(call.id());
+}
+
+// --- Subscriptions -------------------------------------------------------------------------------
+
+RaystreamSubscriptions& RaystreamSession::subscriptions() {
+  if (subscriptions_) return *subscriptions_;
+  subscriptions_ = std::make_unique<RaystreamSubscriptions>(*this);
+  // Whether it has worked or not: what could not be written is written later.
+  subscriptions_->set_store([this](UniqueFunction<void(Status)> stored) {
+    if (!record_.active()) return stored(ok_status());
+    record_.save(
+        [stored = std::move(stored)](RaystreamRecord::Saved) mutable { stored(ok_status()); });
+  });
+  return *subscriptions_;
+}
+
+int64_t RaystreamSession::max_subscriptions() const {
+  return core().config.raystream.max_subscriptions;
+}
+
+bool RaystreamSession::has_room() const {
+  return out_.size() <= kSealAhead;
+}
+
+bool RaystreamSession::send_event(std::string_view payload) {
+  return state_ == State::kOpen && send_frame(FrameType::kEvent, {payload});
+}
+
+void RaystreamSession::flush_events() {
+  try {
+    after_message();
+  } catch (const std::exception&) {
+    failed();
+  }
 }
 
 // --- Who it is -----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 #include "services/gateway/core.hpp"
 #include "services/gateway/raystream_actor.hpp"
 #include "services/gateway/raystream_session.hpp"
+#include "services/gateway/raystream_subscriptions.hpp"
 
 namespace raymesh::gateway {
 
@@ -24,7 +25,17 @@ struct RaystreamResuming {
   StoredSession session;
   crypto::Locked<crypto::Secret32> secret;  // the one that its binder was made with
   raymesh::raystream::v1::Resume asked;
+  // The token's, as its last check said; empty: none.
+  std::string user;
+  std::string user_session;
   int tries = 0;
+
+  /// Whether the stored state has it.
+  bool has(const raymesh::raystream::v1::Resume::Subscription& one) const {
+    const auto& all = session.subscriptions;
+    return std::ranges::find(
+               all, StoredSubscription{static_cast<uint32_t>(one.kind()), one.name()}) != all.end();
+  }
 };
 
 namespace {
@@ -168,6 +179,8 @@ void RaystreamSession::check_resumed_token() {
       return give_up_resuming(ErrorCode::kUnauthorized, "the access token is not valid any more");
     resuming_->session.principal.token_expires_at =
         static_cast<uint64_t>(reply->expires_at()) * 1'000;
+    resuming_->user = reply->user_id();
+    resuming_->user_session = reply->session();
     raise();
   });
 }
@@ -226,7 +239,14 @@ void RaystreamSession::look_again() {
 void RaystreamSession::answer_resume() {
   raymesh::raystream::v1::Resumed resumed;
   resumed.set_expires_at(ends_at(unix_ms()));
-  resumed.mutable_ended()->Swap(resuming_->asked.mutable_subscriptions());
+  for (auto& one : *resuming_->asked.mutable_subscriptions()) {
+    // Its events come later than this answer.
+    if (resuming_->has(one) &&
+        subscriptions().go_on({one.kind(), one.name(), one.position(), one.presence(),
+                               resuming_->user, resuming_->user_session}))
+      continue;
+    *resumed.add_ended() = std::move(one);
+  }
   resuming_.reset();
   // Whoever has had it in this process; other gateways find word of it in the store.
   core().raystream_owners.lost(session_.id(), record_.generation());
@@ -264,6 +284,15 @@ StoredSession RaystreamSession::to_store() const {
   end = std::min(end, first_handshake_at_ + ms_of(core().config.raystream.longest_life));
   if (principal_.token_expires_at != 0) end = std::min(end, principal_.token_expires_at);
   stored.expires_at = std::max(end, now);
+  if (resuming_) {
+    // Those that the client names go on.
+    for (const auto& one : resuming_->asked.subscriptions())
+      if (resuming_->has(one))
+        stored.subscriptions.push_back({static_cast<uint32_t>(one.kind()), one.name()});
+  } else if (subscriptions_) {
+    for (RaystreamSubscriptions::Entry& one : subscriptions_->list())
+      stored.subscriptions.push_back({static_cast<uint32_t>(one.kind), std::move(one.name)});
+  }
   return stored;
 }
 

@@ -23,6 +23,7 @@
 namespace raymesh::realtime {
 
 class Connection;
+struct RelayFeed;
 
 /// The key of each frame of a span, for channels that conflate.
 using FrameKeys = std::shared_ptr<const std::vector<std::string>>;
@@ -60,6 +61,8 @@ struct LocalChannel {
   }
 
   std::vector<Group> groups;
+  /// What gateways get of it (Dialect::kRelay).
+  std::vector<RelayFeed*> feeds;
 };
 
 class Channel {

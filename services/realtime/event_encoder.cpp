@@ -3,9 +3,11 @@
 #include <google/protobuf/io/coded_stream.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "libs/base/json_writer.hpp"
 #include "libs/net/websocket/frame.hpp"
+#include "raymesh/realtime/v1/relay.pb.h"
 
 namespace raymesh::realtime {
 namespace {
@@ -39,12 +41,16 @@ void wrap(std::string& out, Dialect dialect, std::string_view body, Position id)
     case Dialect::kEvents:
       if (id) (out += "id: " + epoch_text(id.epoch) + ':' + std::to_string(id.offset)) += '\n';
       [[fallthrough]];
-    case Dialect::kEventsMany:
+    case Dialect::kEventsMany: {
       out += "data: ";
       const size_t from = out.size();
       out += body;
       one_line(out, from);
       out += "\n\n";
+      return;
+    }
+    case Dialect::kRelay:
+      return;  // RelayFrames
   }
 }
 
@@ -168,6 +174,14 @@ void append_json(std::string& out, uint64_t id, const v1::HistoryRead& e) {
 /// Protobuf's wire format, by hand: what ServerFrame{events: [Event{messages: ...}]} serializes to.
 class ProtoMessages {
  public:
+  /// RelayMessages, but for its feed.
+  static void append_relayed(std::string& out, const PublishBatch& batch, size_t begin, size_t end,
+                             uint64_t offset) {
+    varint(out, v1::RelayMessages::kOffsetFieldNumber << 3 | 0);
+    varint(out, offset);
+    for (size_t i = begin; i < end; ++i)
+      text(out, v1::RelayMessages::kPayloadsJsonFieldNumber, batch.payload(i));
+  }
   static void append(std::string& out, std::string_view channel, const PublishBatch& batch,
                      size_t begin, size_t end, uint64_t offset) {
     size_t messages = field_bytes(channel.size()) + 1 + varint_bytes(offset);
@@ -199,6 +213,48 @@ class ProtoMessages {
     out += value;
   }
 };
+
+/// The frames of kRelay: a length, the field of RelayEvent, the fields of its message.
+class RelayFrames {
+ public:
+  static void append(std::string& out, uint32_t event, std::string_view fields) {
+    const size_t at = begin(out, event);
+    out += fields;
+    end(out, at);
+  }
+  static size_t begin(std::string& out, uint32_t event) {
+    const size_t at = out.size();
+    out.append(sizeof(uint32_t), '\0');
+    out += static_cast<char>(event);
+    return at;
+  }
+  static void end(std::string& out, size_t at) {
+    const auto size = static_cast<uint32_t>(out.size() - at - sizeof(uint32_t));
+    std::memcpy(out.data() + at, &size, sizeof size);
+  }
+};
+
+void append_relay_event(std::string& out, const v1::Event& event) {
+  switch (event.event_case()) {
+    case v1::Event::kJoin:
+    case v1::Event::kLeave: {
+      const bool joined = event.has_join();
+      v1::RelayMember member;
+      member.set_member_json(joined ? event.join().member_json() : event.leave().member_json());
+      return RelayFrames::append(
+          out, joined ? v1::RelayEvent::kJoinFieldNumber : v1::RelayEvent::kLeaveFieldNumber,
+          member.SerializeAsString());
+    }
+    case v1::Event::kGap: {
+      v1::RelayGap gap;
+      gap.set_epoch(event.gap().epoch());
+      gap.set_offset(event.gap().offset());
+      return RelayFrames::append(out, v1::RelayEvent::kGapFieldNumber, gap.SerializeAsString());
+    }
+    default:
+      return;  // what is about one connection goes another way
+  }
+}
 
 void append_body(std::string& out, Dialect dialect, std::string_view channel,
                  const PublishBatch& batch, size_t begin, size_t end, uint64_t offset) {
@@ -278,6 +334,7 @@ void append_event_json(std::string& out, const v1::Event& e) {
 
 void append_event(std::string& out, Dialect dialect, const v1::Event& event) {
   if (dialect == Dialect::kDefault && !event.has_gap() && !event.has_refreshed()) return;
+  if (dialect == Dialect::kRelay) return append_relay_event(out, event);
   std::string body;
   if (dialect == Dialect::kProto) {
     v1::ServerFrame frame;
@@ -305,6 +362,13 @@ void append_messages(std::string& out, Dialect dialect, std::string_view channel
     while (!single && end < batch.count() && end - begin < kMaxFrameMessages &&
            bytes + batch.payload(end).size() <= kMaxFramePayloads)
       bytes += batch.payload(end++).size();
+    if (dialect == Dialect::kRelay) {
+      const size_t at = RelayFrames::begin(out, v1::RelayEvent::kMessagesFieldNumber);
+      ProtoMessages::append_relayed(out, batch, begin, end, first.offset + begin);
+      RelayFrames::end(out, at);
+      begin = end;
+      continue;
+    }
     body.clear();
     append_body(body, dialect, channel, batch, begin, end, first.offset + begin);
     wrap(out, dialect, body, {first.epoch, first.offset + end - 1});
@@ -312,7 +376,15 @@ void append_messages(std::string& out, Dialect dialect, std::string_view channel
   }
 }
 
+RelayFrame RelayFrame::first(std::string_view frames) {
+  uint32_t size = 0;
+  std::memcpy(&size, frames.data(), sizeof size);
+  return {static_cast<unsigned char>(frames[sizeof size]), frames.substr(sizeof size + 1, size - 1),
+          sizeof size + size};
+}
+
 size_t frame_bytes(Dialect dialect, const char* data, size_t size) {
+  if (dialect == Dialect::kRelay) return RelayFrame::first({data, size}).bytes;
   if (!is_stream(dialect)) return ws::server_frame_bytes(data);
   const std::string_view text(data, size);
   const std::string_view end = dialect == Dialect::kLines ? "\n" : "\n\n";

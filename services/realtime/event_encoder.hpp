@@ -25,6 +25,17 @@ void append_event_json(std::string& out, const v1::Event& event);
 void append_messages(std::string& out, Dialect dialect, std::string_view channel,
                      const PublishBatch& batch, Position first, bool single);
 
+/// A frame of kRelay: what is written into the event of a RelayDown behind the feed's number, which
+/// each gateway has its own of. First comes the length of the rest (4 bytes).
+struct RelayFrame {
+  uint32_t event = 0;       // field of RelayEvent: messages, join, leave or gap
+  std::string_view fields;  // of that message, but for the feed
+  size_t bytes = 0;         // the whole frame
+
+  /// The one that begins at `frames`, which holds whole ones.
+  static RelayFrame first(std::string_view frames);
+};
+
 /// The length of the frame that begins at `data`, of which `size` bytes hold whole frames.
 size_t frame_bytes(Dialect dialect, const char* data, size_t size);
 

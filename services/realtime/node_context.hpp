@@ -32,6 +32,8 @@ struct NodeLimits {
   size_t max_backlog_bytes = 1u << 20;   // of one connection
   size_t max_frame_memory = 256u << 20;  // above it, backlogs over kFairBacklog are closed
   size_t max_queued_bytes = 64u << 20;   // above it, nobody may publish
+  size_t max_relay_backlog = 16u << 20;  // of a gateway's stream: what it does not take is a gap
+  size_t max_relay_subscriptions = 250'000;  // of a gateway's stream
   size_t max_head_bytes = 16u << 10;
   double accept_rate = 20'000;   // new connections per second; 0: no bound
   bool compression = false;      // permessage-deflate for clients that offer it

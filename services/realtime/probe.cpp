@@ -26,7 +26,8 @@ Probe::Probe(metrics::Registry& r)
                                       "From a publish here to its way back from the broker",
                                       metrics::latency_buckets())),
       subscriptions_(
-          r.gauge("raymesh_realtime_subscriptions", "Subscriptions of open connections")),
+          r.gauge("raymesh_realtime_subscriptions",
+                  "Subscriptions of open connections and, by gateways, of raystream sessions")),
       recovered_(
           r.counter("raymesh_realtime_recoveries_total",
                     "Subscriptions with a position, by whether all that was missed was given",
@@ -41,6 +42,14 @@ Probe::Probe(metrics::Registry& r)
             &r.counter("raymesh_realtime_slow_total", "", {{"policy", "conflate"}})},
       dropped_(r.counter("raymesh_realtime_dropped_total",
                          "Messages left out for slow subscribers of channels with slow=drop")),
+      relays_(r.gauge("raymesh_realtime_relay_streams",
+                      "Streams of gateways that get channels for raystream sessions")),
+      relayed_(r.counter("raymesh_realtime_relayed_total",
+                         "Messages written to gateways, once for each of them")),
+      relayed_bytes_(r.counter("raymesh_realtime_relayed_bytes_total",
+                               "Bytes of messages and events written to gateways")),
+      relay_left_out_(r.counter("raymesh_realtime_relay_left_out_total",
+                                "Messages left out for gateways that did not take them")),
       pings_(r.counter("raymesh_realtime_pings_total", "Pings sent")),
       minted_(r.counter("raymesh_realtime_tokens_minted_total", "Tokens minted")) {
   for (const CloseCode& code : close::kAll)

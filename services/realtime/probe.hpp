@@ -60,6 +60,16 @@ class Probe {
   void dropped(size_t messages) {
     if (messages > 0) dropped_.add(static_cast<double>(messages));
   }
+  // Of gateways' streams.
+  void relay_opened() { relays_.add(1); }
+  void relay_closed() { relays_.add(-1); }
+  /// Written to one gateway; `messages` 0: an event.
+  void relayed(size_t messages, size_t bytes) {
+    relayed_.add(static_cast<double>(messages));
+    relayed_bytes_.add(static_cast<double>(bytes));
+  }
+  /// Because the gateway did not take them.
+  void relay_left_out(size_t messages) { relay_left_out_.add(static_cast<double>(messages)); }
   void ping_sent() { pings_.add(); }
   void token_minted() { minted_.add(); }
 
@@ -81,6 +91,10 @@ class Probe {
   metrics::Counter& lost_messages_;
   metrics::Counter* slow_[3];
   metrics::Counter& dropped_;
+  metrics::Gauge& relays_;
+  metrics::Counter& relayed_;
+  metrics::Counter& relayed_bytes_;
+  metrics::Counter& relay_left_out_;
   metrics::Counter& pings_;
   metrics::Counter& minted_;
   std::map<uint16_t, metrics::Counter*> closed_;

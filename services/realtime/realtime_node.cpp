@@ -207,6 +207,12 @@ std::vector<net::Loop*> RealtimeNode::loops() {
   return out;
 }
 
+Shard* RealtimeNode::shard_of(const net::Loop& loop) {
+  for (auto& shard : shards_)
+    if (&shard->loop() == &loop) return shard.get();
+  return nullptr;
+}
+
 void RealtimeNode::drain(std::chrono::milliseconds grace) {
   if (stopping_.exchange(true)) return;
   const auto deadline = std::chrono::steady_clock::now() + grace;

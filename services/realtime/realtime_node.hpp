@@ -60,6 +60,8 @@ class RealtimeNode {
   /// The shards' threads, for those whose calls should run there. They must be done with them
   /// before stop().
   std::vector<net::Loop*> loops();
+  /// The shard whose loop that is; nullptr: none's.
+  Shard* shard_of(const net::Loop& loop);
 
   /// Stops accepting, closes all connections with 1012, spread over a part of `grace` that grows
   /// with their number, and waits until they are gone, at most for `grace`.

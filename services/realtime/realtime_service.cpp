@@ -7,6 +7,7 @@
 #include "services/realtime/client_message.hpp"
 #include "services/realtime/realtime_node.hpp"
 #include "services/realtime/realtime_token.hpp"
+#include "services/realtime/relay_stream.hpp"
 
 namespace raymesh::realtime {
 namespace {
@@ -218,6 +219,7 @@ rpc::MethodTable realtime_methods(RealtimeNode& node, const RealtimeTokens& toke
       "Node", rpc::kCallerGateway | rpc::kCallerService | rpc::kCallerCli,
       [self = std::move(self)](const CallPtr&, const v1::NodeRequest&,
                                Responder<v1::NodeReply> respond) { respond(v1::NodeReply(self)); });
+  table.add_stream(relay_method(node));
   return table;
 }
 

@@ -15,6 +15,7 @@
 #include "libs/crypto/random.hpp"
 #include "libs/net/websocket/upgrade.hpp"
 #include "libs/telemetry/log.hpp"
+#include "services/realtime/relay.hpp"
 
 namespace raymesh::realtime {
 namespace {
@@ -252,7 +253,7 @@ void Shard::hand_over_accepted() {
     if (!target.accepted.empty()) target.inbox->post(Incoming{std::exchange(target.accepted, {})});
 }
 
-void Shard::adopt(int fd) {
+uint32_t Shard::take_slot() {
   uint32_t slot;
   if (free_slots_.empty()) {
     slot = static_cast<uint32_t>(slots_.size());
@@ -262,6 +263,30 @@ void Shard::adopt(int fd) {
     free_slots_.pop_back();
   }
   if (++slots_[slot].generation == 0) ++slots_[slot].generation;
+  return slot;
+}
+
+ConnectionId Shard::enlist(RelaySubscription& subscription) {
+  // Half of what there is is left to connections.
+  if (free_slots_.empty() && slots_.size() >= ConnectionId::kMaxSlots / 2) return {};
+  const uint32_t slot = take_slot();
+  slots_[slot].relayed = &subscription;
+  return ConnectionId::make(index_, slot, slots_[slot].generation);
+}
+
+void Shard::discharge(ConnectionId id) {
+  slots_[id.slot()].relayed = nullptr;
+  free_slots_.push_back(id.slot());
+}
+
+RelaySubscription* Shard::find_relayed(ConnectionId id) const {
+  if (id.slot() >= slots_.size()) return nullptr;
+  const Slot& slot = slots_[id.slot()];
+  return slot.generation == id.generation ? slot.relayed : nullptr;
+}
+
+void Shard::adopt(int fd) {
+  const uint32_t slot = take_slot();
   const auto id = ConnectionId::make(index_, slot, slots_[slot].generation);
   slots_[slot].connection = std::make_unique<Connection>(*this, id, fd);
   ++open_;
@@ -316,8 +341,12 @@ void Shard::take_inbox() {
 
 void Shard::handle(Delivery& delivery) {
   LocalChannel& local = delivery.channel->on(index_);
-  const bool dirty = local.has_pending();
   taken_bytes_ += delivery.what.span.size();
+  if (delivery.dialect == Dialect::kRelay) {
+    for (RelayFeed* feed : local.feeds) feed->relay->deliver(*feed, delivery.what);
+    return;
+  }
+  const bool dirty = local.has_pending();
   const bool is_event = delivery.what.messages == 0;
   LocalChannel::Group* last = nullptr;
   for (LocalChannel::Group& group : local.groups) {
@@ -334,6 +363,8 @@ void Shard::handle(Delivery& delivery) {
 }
 
 void Shard::handle(Joined& joined) {
+  if (RelaySubscription* relayed = find_relayed(joined.connection))
+    return relayed->relay->on_joined(*relayed, joined);
   // What was handed over before is not for the one who joins now.
   flush(*joined.channel);
   if (Connection* c = find(joined.connection)) c->on_joined(joined);
@@ -345,6 +376,7 @@ void Shard::handle(Lost& lost) {
   for (LocalChannel::Group& group : local.groups)
     for (size_t i = group.subscribers.size(); i-- > 0;)
       group.subscribers[i].connection->on_lost(group.subscribers[i].subscription, lost);
+  for (RelayFeed* feed : local.feeds) feed->relay->on_lost(*feed, lost);
 }
 
 void Shard::flush_channels() {
@@ -414,6 +446,7 @@ void Shard::close_channel(Channel& channel, const CloseCode& code) {
   for (LocalChannel::Group& group : channel.on(index_).groups)
     for (size_t i = group.subscribers.size(); i-- > 0;)
       group.subscribers[i].connection->close(code);
+  for (Relay* relay : relays_) relay->end_channel(channel);
 }
 
 std::string Shard::random_name() {
@@ -433,6 +466,7 @@ uint64_t Shard::revoke(const Revocation& revocation) {
   uint64_t ended = 0;
   for (Slot& slot : slots_)
     if (slot.connection) ended += slot.connection->revoke(revocation);
+  for (Relay* relay : relays_) ended += relay->revoke(revocation);
   return ended;
 }
 
@@ -444,6 +478,7 @@ void Shard::drain(std::chrono::milliseconds window, std::chrono::milliseconds re
   drain_->window = window;
   drain_->return_window = return_window;
   drain_->total = open_;
+  for (Relay* relay : relays_) relay->drain();
 }
 
 void Shard::drain_some() {

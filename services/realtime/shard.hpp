@@ -30,6 +30,9 @@ class LoopUnit;
 
 namespace raymesh::realtime {
 
+class Relay;
+struct RelaySubscription;
+
 class Shard {
  public:
   using Clock = std::chrono::steady_clock;
@@ -98,6 +101,14 @@ class Shard {
   /// nullptr when it has gone.
   Connection* find(ConnectionId id) const;
 
+  // For the streams of gateways.
+
+  void open_relay(Relay& relay) { relays_.push_back(&relay); }
+  void close_relay(Relay& relay) { std::erase(relays_, &relay); }
+  /// A name for a subscription that is a member like a connection; none when all are in use.
+  ConnectionId enlist(RelaySubscription& subscription);
+  void discharge(ConnectionId id);
+
  private:
   static constexpr size_t kReadBuffer = 128u << 10;
 
@@ -111,6 +122,8 @@ class Shard {
   void adopt(int fd);
   void read_again();
   void take_inbox();
+  uint32_t take_slot();
+  RelaySubscription* find_relayed(ConnectionId id) const;
   void handle(Delivery& delivery);
   void handle(Joined& joined);
   void handle(Lost& lost);
@@ -144,11 +157,13 @@ class Shard {
 
   struct Slot {
     std::unique_ptr<Connection> connection;
+    RelaySubscription* relayed = nullptr;
     uint32_t generation = 0;
   };
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;
   size_t open_ = 0;
+  std::vector<Relay*> relays_;
 
   std::vector<InboxItem> items_;
   size_t taken_bytes_ = 0;         // of deliveries, until they are flushed

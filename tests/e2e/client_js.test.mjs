@@ -108,4 +108,55 @@ for (const kind of ['ws', 'tcp']) {
     const done = outcomes.length - failed.length;
     assert.ok(rows === done || rows === done + failed.length, `${rows} rows of ${done} writes that were acknowledged, ${failed.length} unknown`);
   });
+
+  test(`${kind}: a channel: messages in order, members, positions, and through a gateway that is killed`, async () => {
+    const client = connect(kind, { timeoutMs: 60_000 });
+    const other = connect(kind, { timeoutMs: 60_000 });
+    const channel = `hist:js-${kind}`;
+    const watched = client.realtime.subscribe(channel, { presence: true });
+    await watched.ready;
+    assert.equal((await watched.next()).value.type, 'join');
+    const plain = other.realtime.subscribe(channel);
+    await plain.ready;
+    const join = (await watched.next()).value;
+    assert.equal(join.type, 'join');
+    assert.equal(join.data.id, join.id);
+    assert.equal(await client.realtime.publish(channel, { n: 0 }), 2);
+    assert.deepEqual((await plain.next()).value.data, { n: 0 });
+    const first = (await watched.next()).value;
+    assert.deepEqual([first.type, first.data], ['message', { n: 0 }]);
+    assert.equal((await client.realtime.presence(channel)).length, 2);
+
+    // Every message once and in order, whatever became of the gateway meanwhile; a publish that failed is sent again.
+    const count = 60;
+    const got = [];
+    const reading = (async () => {
+      for await (const event of plain) {
+        assert.equal(event.type, 'message');
+        if (event.data.n !== got.at(-1)) got.push(event.data.n);
+        if (event.data.n === count) break;
+      }
+    })();
+    let killed;
+    for (let n = 1; n <= count; ++n) {
+      if (n === count / 2) killed = cluster.services.gateway.kill().then(() => cluster.services.gateway.start());
+      for (let sent = false; !sent; ) await client.realtime.publish(channel, { n }).then(() => (sent = true), () => new Promise((resolve) => setTimeout(resolve, 20)));
+    }
+    await killed;
+    await reading;
+    assert.deepEqual(got, Array.from({ length: count }, (_, i) => i + 1));
+    // With `break` it has ended on the server, too.
+    await waitFor(async () => (await client.realtime.presence(channel)).length === 1, 'the member to be gone');
+
+    const late = other.realtime.subscribe(channel, { from: first.position });
+    assert.deepEqual((await late.next()).value.data, { n: 1 });
+    const revoked = fetch(`${cluster.url}/api/v1/realtime/revoke`, { method: 'POST', headers: { authorization: `Bearer ${cluster.apiKey}` }, body: JSON.stringify({ channel }) });
+    assert.equal((await revoked).status, 200);
+    const rest = [];
+    await assert.rejects(async () => {
+      for await (const event of late) rest.push(event);
+    }, { code: 'permission_denied' });
+    assert.equal(rest.at(-1).type, 'end');
+    await assert.rejects(client.subscribe('users', { kind: 'table' }).next(), { code: 'not_found', errorCode: 'NOT_FOUND' });
+  });
 }

@@ -264,8 +264,6 @@ for (const mode of ['dev', 'separate'])
       }
       await fails(callJson(client, 'db.insert', { tableName: 'notes', options: { data: { text: 'x' } } }, { 'idempotency-key': 'x'.repeat(256) }), 'invalid_request', 400);
       for (const ms of ['0', '-1', '1x', '1.5', '99999999999']) await fails(callJson(client, 'info', undefined, { 'timeout-ms': ms }), 'invalid_request', 400);
-      const subscribed = await fails(client.subscribe(2, 'room'), 'not_implemented', 501);
-      assert.equal(subscribed.error_code, Code.NOT_FOUND);
       // Above what the HTTP API takes for it (64 KiB), and above all (8 MiB): the session goes on.
       await fails(client.call('auth.login', Buffer.alloc(70_000, 32), json), 'body_too_large', 413);
       await fails(client.call('db.find', Buffer.alloc(9 << 20, 32), json), 'body_too_large', 413);

@@ -384,9 +384,9 @@ export class Connection {
     return { left, ended: (await answered).ended };
   }
 
-  async subscribe(kind: number, name: string, on: boolean, fromPosition: Uint8Array): Promise<Uint8Array> {
+  async subscribe(kind: number, name: string, on: boolean, fromPosition: Uint8Array, presence: boolean): Promise<Uint8Array> {
     const { callId, answer } = this.expectAnswer();
-    this.send(FrameType.Subscribe, m.Subscribe.encode({ callId, kind, name, on, fromPosition }));
+    this.send(FrameType.Subscribe, m.Subscribe.encode({ callId, kind, name, on, fromPosition, presence }));
     return m.Subscribed.decode((await answer).result).position;
   }
 

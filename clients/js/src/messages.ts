@@ -83,12 +83,13 @@ export const RpcError = new MessageType<{
   7: ['retryAfterMs', 'uint'],
 });
 
-export const Subscribe = new MessageType<{ callId: number; kind: number; name: string; on: boolean; fromPosition: Bytes }>({
+export const Subscribe = new MessageType<{ callId: number; kind: number; name: string; on: boolean; fromPosition: Bytes; presence: boolean }>({
   1: ['callId', 'uint'],
   2: ['kind', 'uint'],
   3: ['name', 'string'],
   4: ['on', 'bool'],
   5: ['fromPosition', 'bytes'],
+  6: ['presence', 'bool'],
 });
 
 export const Subscribed = new MessageType<{ position: Bytes }>({ 1: ['position', 'bytes'] });
@@ -97,8 +98,9 @@ export interface ResumeSubscription {
   kind: number;
   name: string;
   position: Bytes;
+  presence: boolean;
 }
-const kSubscription: Schema = { 1: ['kind', 'uint'], 2: ['name', 'string'], 3: ['position', 'bytes'] };
+const kSubscription: Schema = { 1: ['kind', 'uint'], 2: ['name', 'string'], 3: ['position', 'bytes'], 4: ['presence', 'bool'] };
 export const Resume = new MessageType<{ subscriptions: ResumeSubscription[] }>({ 1: ['subscriptions', kSubscription, 'repeated'] });
 export const Resumed = new MessageType<{ expiresAt: number; ended: ResumeSubscription[] }>({
   1: ['expiresAt', 'uint'],

@@ -4,11 +4,11 @@ import { fromBase64, text, utf8 } from './bytes.js';
 import { Connection, type Ended, type Progress } from './connection.js';
 import { isRaymeshError, networkError, outcomeUnknown, RaymeshError, sessionClosed, timedOut, unreachable } from './errors.js';
 import type { Resumption, ServerKey } from './handshake.js';
-import type { ResumeSubscription } from './messages.js';
+import type { EventMessage, ResumeSubscription } from './messages.js';
 import type { CipherName, Platform } from './platform.js';
 import { backoff, delay, within } from './retry.js';
 import { fetchServerKeys } from './server_keys.js';
-import { kChannel, kTable, Subscription, Topic, type SubscriptionKind } from './subscription.js';
+import { kChannel, kEnd, kTable, Subscription, Topic, type SubscriptionKind } from './subscription.js';
 import { connectTo, type WebSocketConstructor } from './transport.js';
 
 export interface SessionOptions {
@@ -37,6 +37,15 @@ export interface SessionOptions {
 }
 
 export type SessionState = 'idle' | 'connecting' | 'connected' | 'closed';
+
+export interface SubscribeOptions {
+  /** Default: a channel. */
+  kind?: SubscriptionKind;
+  /** The position of an event: what came after it. Without it: from now on. */
+  from?: Uint8Array;
+  /** Of a channel: `join` and `leave`, too. */
+  presence?: boolean;
+}
 
 export interface CallOptions extends Progress {
   signal?: AbortSignal;
@@ -172,7 +181,7 @@ export class Session {
       ciphers: this.options.ciphers ?? this.platform.ciphers,
       resumption,
       heartbeatMs: this.options.heartbeatMs ?? 60_000,
-      onEvent: (event) => this.topics.get(topicKey(event.kind, event.name))?.take(event),
+      onEvent: (event) => this.onEvent(event),
       onEnd: (end) => this.onEnd(connection, end),
     });
     const timer = setTimeout(() => connection.drop(networkError(`the gateway did not answer within ${kConnectTimeoutMs} ms`)), kConnectTimeoutMs);
@@ -270,16 +279,27 @@ export class Session {
 
   // ---- Subscriptions ----
 
-  /** Events of a channel or table, from now on or after a position. They go on over every connection of this session. */
-  subscribe(name: string, options: { kind?: SubscriptionKind; from?: Uint8Array } = {}): Subscription {
+  private onEvent(event: EventMessage): void {
+    const topic = this.topics.get(topicKey(event.kind, event.name));
+    topic?.take(event);
+    if (topic && event.type === kEnd)
+      this.failTopic(topic, new RaymeshError(`the subscription to "${topic.name}" was revoked`, { status: 403, code: 'permission_denied', errorCode: 'PERMISSION_DENIED' }));
+  }
+
+  /**
+   * Events of a channel or table, from now on or after a position; with `presence` who comes and goes in a channel, too. They go on over every connection
+   * of this session.
+   */
+  subscribe(name: string, options: SubscribeOptions = {}): Subscription {
     const kind = options.kind === 'table' ? kTable : kChannel;
     const key = topicKey(kind, name);
     let topic = this.topics.get(key);
-    if (topic && options.from) throw new TypeError(`"${name}" is subscribed to already: \`from\` is for the first reader`);
+    if (topic && (options.from || (options.presence && !topic.presence))) throw new TypeError(`"${name}" is subscribed to already: \`from\` and \`presence\` are for the first reader`);
     const isNew = !topic;
     if (!topic) {
       topic = new Topic(kind, name);
       if (options.from) topic.position = options.from;
+      topic.presence = options.presence ?? false;
       this.topics.set(key, topic);
     }
     const mine = topic;
@@ -299,7 +319,7 @@ export class Session {
   private subscribeTopic(connection: Connection, topic: Topic): void {
     topic.live = true;
     topic.known = false;
-    const answered = connection.subscribe(topic.kind, topic.name, true, topic.position).then(
+    const answered = this.askForTopic(connection, topic).then(
       (position) => {
         topic.known = true;
         // Events behind it may have come already.
@@ -316,11 +336,25 @@ export class Session {
     this.subscribing.set(topic, answered);
   }
 
+  /** Asks again while a part behind the gateway is away: for good if it was there before, else as often as a call. */
+  private async askForTopic(connection: Connection, topic: Topic): Promise<Uint8Array> {
+    const before = topic.position.length > 0;
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await connection.subscribe(topic.kind, topic.name, true, topic.position, topic.presence);
+      } catch (error) {
+        if (!isRaymeshError(error) || !error.retryable || connection.isOver) throw error;
+        if (this.topics.get(topicKey(topic.kind, topic.name)) !== topic || (!before && attempt + 1 >= kTries)) throw error;
+        await delay(error.retryAfterMs + backoff(attempt), this.ending.signal);
+      }
+    }
+  }
+
   private async resumeTopics(connection: Connection): Promise<void> {
     const topics = [...this.topics.values()];
     const asked: ResumeSubscription[] = topics
       .filter(({ known, position }) => known && position.length > 0)
-      .map(({ kind, name, position }) => ({ kind, name, position }));
+      .map(({ kind, name, position, presence }) => ({ kind, name, position, presence }));
     const { left, ended } = await connection.resume(asked);
     // Only now: as long as the answer has not come, the old secret is the one that is valid in any case.
     this.forget();
@@ -341,11 +375,12 @@ export class Session {
     topic.readers.delete(subscription);
     if (topic.readers.size > 0 || !this.topics.delete(topicKey(topic.kind, topic.name))) return;
     // Without a connection there is nothing to say: the next one names what goes on.
-    if (topic.live && this.connection) await this.connection.subscribe(topic.kind, topic.name, false, new Uint8Array()).catch(() => {});
+    if (topic.live && this.connection) await this.connection.subscribe(topic.kind, topic.name, false, new Uint8Array(), false).catch(() => {});
   }
 
   private failTopic(topic: Topic, error: RaymeshError): void {
-    this.topics.delete(topicKey(topic.kind, topic.name));
+    const key = topicKey(topic.kind, topic.name);
+    if (this.topics.get(key) === topic) this.topics.delete(key);
     for (const reader of topic.readers) reader.fail(error);
     topic.readers.clear();
   }

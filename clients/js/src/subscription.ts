@@ -7,10 +7,14 @@ export const kTable = 1;
 export const kChannel = 2;
 export type SubscriptionKind = 'table' | 'channel';
 
-const kTypes = ['unknown', 'insert', 'update', 'delete', 'message', 'join', 'leave', 'reset'] as const;
+const kTypes = ['unknown', 'insert', 'update', 'delete', 'message', 'join', 'leave', 'reset', 'end'] as const;
+export const kEnd = 8;
 export type EventType = (typeof kTypes)[number];
 
-/** One event. `reset`: events before its position were missed and cannot be had any more. */
+/**
+ * One event. `reset`: events before its position were missed and cannot be had any more; with the id "presence" it is `join` and `leave` alone. `end`: the
+ * server has ended the subscription, because it was revoked; its readers then throw.
+ */
 export class SubscriptionEvent {
   constructor(private readonly event: EventMessage) {}
 
@@ -52,6 +56,8 @@ export class Topic {
   live = false;
   /** The server has answered that it has it: its stored session knows it, and RESUME may name it. */
   known = false;
+  /** `join` and `leave` are wanted, too. */
+  presence = false;
 
   constructor(
     readonly kind: number,

@@ -170,10 +170,10 @@ export class Client extends Connection {
     return answered;
   }
 
-  subscribe(kind, name, { on = true, from = Buffer.alloc(0) } = {}) {
+  subscribe(kind, name, { on = true, from = Buffer.alloc(0), presence = false } = {}) {
     const callId = this.nextCall++;
     return this.pending(callId, () =>
-      this.send(Type.SUBSCRIBE, encode('Subscribe', { call_id: callId, kind, name, on, from_position: from })))
+      this.send(Type.SUBSCRIBE, encode('Subscribe', { call_id: callId, kind, name, on, from_position: from, presence })))
       .then(({ result }) => decode('Subscribed', result));
   }
 

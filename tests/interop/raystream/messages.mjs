@@ -19,9 +19,9 @@ const schemas = {
     1: ['call_id', 'uint'], 2: ['error_code', 'uint'], 3: ['error_message', 'string'], 4: ['status', 'uint'],
     5: ['stack_trace', 'string'], 6: ['code', 'string'], 7: ['retry_after_ms', 'uint'],
   },
-  Subscribe: { 1: ['call_id', 'uint'], 2: ['kind', 'uint'], 3: ['name', 'string'], 4: ['on', 'bool'], 5: ['from_position', 'bytes'] },
+  Subscribe: { 1: ['call_id', 'uint'], 2: ['kind', 'uint'], 3: ['name', 'string'], 4: ['on', 'bool'], 5: ['from_position', 'bytes'], 6: ['presence', 'bool'] },
   Subscribed: { 1: ['position', 'bytes'] },
-  Subscription: { 1: ['kind', 'uint'], 2: ['name', 'string'], 3: ['position', 'bytes'] },
+  Subscription: { 1: ['kind', 'uint'], 2: ['name', 'string'], 3: ['position', 'bytes'], 4: ['presence', 'bool'] },
   Resume: { 1: ['subscriptions', 'Subscription', 'repeated'] },
   Resumed: { 1: ['expires_at', 'uint'], 2: ['ended', 'Subscription', 'repeated'] },
   Event: {

@@ -10,7 +10,9 @@ namespace {
 TEST(RaystreamMethodsTest, EveryMethodIsFoundByItsNameAndThereAreNoOthers) {
   std::set<std::string_view> names;
   for (const RaystreamMethod& method : raystream_methods()) {
-    EXPECT_EQ(find_raystream_method(method.name), &method);
+    // A frame of its own, no call.
+    const bool frame = &method == &subscribe_method();
+    EXPECT_EQ(find_raystream_method(method.name), frame ? nullptr : &method);
     EXPECT_TRUE(names.insert(method.name).second) << method.name;
   }
   for (const char* name : {"", "db", "db.", "db.Find", "db.exec", "auth.resolveKey"})

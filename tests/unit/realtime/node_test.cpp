@@ -474,6 +474,10 @@ TEST_F(NodeTest, HasTheseMetricsAndNoOthers) {
                                            "raymesh_realtime_published_total",
                                            "raymesh_realtime_queued_bytes",
                                            "raymesh_realtime_recoveries_total",
+                                           "raymesh_realtime_relay_left_out_total",
+                                           "raymesh_realtime_relay_streams",
+                                           "raymesh_realtime_relayed_bytes_total",
+                                           "raymesh_realtime_relayed_total",
                                            "raymesh_realtime_slow_total",
                                            "raymesh_realtime_subscriptions",
                                            "raymesh_realtime_tokens_minted_total"};

@@ -1,7 +1,7 @@
 // raymesh({...}): the surface of the HTTP package over one raystream session.
 import { platform } from '#platform';
-import { Session, type CallOptions, type SessionOptions } from '../session.js';
-import type { Subscription, SubscriptionKind } from '../subscription.js';
+import { Session, type CallOptions, type SessionOptions, type SubscribeOptions } from '../session.js';
+import type { Subscription } from '../subscription.js';
 import { AuthApi } from './auth.js';
 import { CacheClient } from './cache.js';
 import { createDb, type DbClient } from './db.js';
@@ -26,7 +26,7 @@ export interface RaymeshClient {
   readonly realtime: RealtimeApi;
   /** Any method of the gateway. */
   call<T = unknown>(method: string, args?: unknown, options?: CallOptions): Promise<T>;
-  subscribe(name: string, options?: { kind?: SubscriptionKind; from?: Uint8Array }): Subscription;
+  subscribe(name: string, options?: SubscribeOptions): Subscription;
   /** Not needed: the first call connects. */
   connect(): Promise<void>;
   /** Ends the session; without it a process that has connected does not end by itself. */

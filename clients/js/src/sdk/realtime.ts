@@ -22,8 +22,8 @@ export class RealtimeApi {
     const { presence } = await this.session.call<{ presence?: PresenceMember[] }>('realtime.presence', {}, { ...call, path: encodeURIComponent(channel) });
     return presence ?? [];
   }
-  /** `for await (const event of client.realtime.subscribe('room:1'))`. */
-  subscribe(channel: string, options: { from?: Uint8Array } = {}): Subscription {
+  /** `for await (const event of client.realtime.subscribe('room:1'))`; with `presence` also `join` and `leave`. */
+  subscribe(channel: string, options: { from?: Uint8Array; presence?: boolean } = {}): Subscription {
     return this.session.subscribe(channel, { ...options, kind: 'channel' });
   }
 }
