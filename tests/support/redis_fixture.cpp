@@ -33,13 +33,15 @@ bool answers(const std::string& socket_path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, socket_path.c_str(), sizeof address.sun_path - 1);
-  char reply[8] = {};
-  bool ok = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
-            ::write(fd, "PING\r\n", 6) == 6 && ::read(fd, reply, sizeof reply) > 0 &&
-            (std::string_view(reply).substr(0, 5) == "+PONG" ||
-             std::string_view(reply).substr(0, 5) == "-NOAU");
+  char reply[8];
+  ssize_t bytes = -1;
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+      ::write(fd, "PING\r\n", 6) == 6)
+    bytes = ::read(fd, reply, sizeof reply);
   ::close(fd);
-  return ok;
+  if (bytes <= 0) return false;
+  const std::string_view text(reply, static_cast<size_t>(bytes));
+  return text.starts_with("+PONG") || text.starts_with("-NOAU");
 }
 
 }  // namespace
