@@ -29,6 +29,11 @@ struct FanConfig {
   size_t publish_connections = 1;  // http://: keep-alive connections, one message in flight on each
   std::string publish_body;        // {ch} and {payload} are filled in
   std::vector<std::string> publish_headers;
+  // Subscribers over raystream: a TCP port of 127.0.0.1, its server's key (id:base64url), and the
+  // project's.
+  int raystream_port = 0;
+  std::string raystream_key;
+  std::string api_key;
 };
 
 /// What the publishing thread and the receiving thread know of each other.

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "bench/tools/fan.hpp"
+#include "bench/tools/raystream_fan.hpp"
 
 namespace {
 
@@ -14,6 +15,8 @@ constexpr std::string_view kUsage =
     R"(ws_fanout --url ws://127.0.0.1:PORT/path --publish URL [options]
   --url URL | --url-file F   round robin over subscribers; {ch} becomes the channel's number
   --nats | --mqtt            subscribe with that protocol over the WebSocket
+  --raystream PORT --raystream-key ID:KEY --api-key KEY   in place of --url: raystream sessions
+                             over TCP, subscribed to ch0, ch1, ...
   --subscribers N (1000)  --channels N (1)  --size BYTES (128)
   --window N        closed loop: messages published and not yet delivered to everybody (default 1)
   --rate N          open loop: messages per second; latency counts from when a message was due
@@ -33,20 +36,16 @@ std::string unescape(std::string text) {
   return text;
 }
 
-}  // namespace
+using namespace raymesh::bench;
 
-int main(int argc, char** argv) {
-  using namespace raymesh::bench;
-  const Arguments a(
-      argc, argv, kUsage,
-      {"--url", "--url-file", "--subscribers", "--channels", "--size", "--window", "--rate",
-       "--publish", "--publish-file", "--publish-connections", "--publish-header", "--publish-body",
-       "--seconds", "--warmup", "--handshakes", "--idle", "--pids", "--label"},
-      {"--nats", "--mqtt"});
-  alarm(600);
+FanConfig config_of(const Arguments& a) {
   FanConfig config;
   config.urls = a.has("--url-file") ? lines_of(a.text("--url-file")) : a.all("--url");
-  if (config.urls.empty()) fail("--url or --url-file is needed, see --help");
+  config.raystream_port = static_cast<int>(a.integer("--raystream", 0, 0, 65'535));
+  config.raystream_key = a.text("--raystream-key");
+  config.api_key = a.text("--api-key");
+  if (config.urls.empty() && config.raystream_port == 0)
+    fail("--url, --url-file or --raystream is needed, see --help");
   config.dialect = a.has("--nats")   ? Dialect::kNats
                    : a.has("--mqtt") ? Dialect::kMqtt
                                      : Dialect::kPlain;
@@ -61,10 +60,14 @@ int main(int argc, char** argv) {
   config.publish_connections = static_cast<size_t>(a.integer("--publish-connections", 1, 1, 1'000));
   config.publish_body = unescape(a.text("--publish-body", "{payload}"));
   config.publish_headers = a.all("--publish-header");
-  const auto pids = a.pids("--pids");
+  return config;
+}
 
+template <class Subscribers>
+int run(const Arguments& a, const FanConfig& config) {
+  const auto pids = a.pids("--pids");
   FanProgress progress;
-  FanSubscribers subscribers(config, progress);
+  Subscribers subscribers(config, progress);
   const Usage unconnected = usage_of(pids);
   const double connect_own = own_cpu_seconds();
   const int64_t connect_start = now_ns();
@@ -134,4 +137,36 @@ int main(int argc, char** argv) {
       static_cast<unsigned long long>(subscribers.closed), own / elapsed, receiver / elapsed,
       (after.machine_seconds - before.machine_seconds - cpu - own) / elapsed);
   return delivered > 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Arguments a(argc, argv, kUsage,
+                    {"--url",
+                     "--url-file",
+                     "--subscribers",
+                     "--channels",
+                     "--size",
+                     "--window",
+                     "--rate",
+                     "--publish",
+                     "--publish-file",
+                     "--publish-connections",
+                     "--publish-header",
+                     "--publish-body",
+                     "--seconds",
+                     "--warmup",
+                     "--handshakes",
+                     "--idle",
+                     "--pids",
+                     "--label",
+                     "--raystream",
+                     "--raystream-key",
+                     "--api-key"},
+                    {"--nats", "--mqtt"});
+  alarm(600);
+  const FanConfig config = config_of(a);
+  return config.raystream_port != 0 ? run<RaystreamSubscribers>(a, config)
+                                    : run<FanSubscribers>(a, config);
 }

@@ -243,7 +243,7 @@ void RaystreamSession::answer_resume() {
     // Its events come later than this answer.
     if (resuming_->has(one) &&
         subscriptions().go_on({one.kind(), one.name(), one.position(), one.presence(),
-                               resuming_->user, resuming_->user_session}))
+                               one.batches(), resuming_->user, resuming_->user_session}))
       continue;
     *resumed.add_ended() = std::move(one);
   }

@@ -47,6 +47,7 @@ void RaystreamCall::subscribe_as_user() {
   wish.name = std::move(*wanted.mutable_name());
   wish.from_position = std::move(*wanted.mutable_from_position());
   wish.presence = wanted.presence();
+  wish.batches = wanted.batches();
   wish.user = context.user();
   wish.user_session = context.session();
   subscriptions.subscribe(std::move(wish), std::move(done));

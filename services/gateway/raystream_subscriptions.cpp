@@ -16,6 +16,8 @@ namespace v1 = raymesh::raystream::v1;
 
 // Beyond what a realtime node takes; it says what is wrong with a name.
 constexpr size_t kMaxName = 4u << 10;
+// Of the events in one frame.
+constexpr size_t kMaxBatch = 32u << 10;
 
 }  // namespace
 
@@ -43,7 +45,7 @@ class RaystreamSubscriptions::Subscription final : public RelaySink {
   void events(const EventBlockPtr& block) override {
     if (state != State::kLive) return;
     try {
-      all.send(block, wish.presence);
+      all.send(block, wish.presence, wish.batches);
     } catch (const std::exception&) {
       all.session_.failed();
     }
@@ -51,7 +53,7 @@ class RaystreamSubscriptions::Subscription final : public RelaySink {
   void left() override { finish_leaving(); }
   void ended(const EventBlockPtr& last) override {
     if (state == State::kLeaving) return finish_leaving();
-    all.send(last, true);
+    all.send(last, true, false);
     RaystreamSubscriptions& owner = all;
     owner.erase(key);
     owner.store([](const Status&) {});
@@ -210,21 +212,27 @@ std::vector<RaystreamSubscriptions::Entry> RaystreamSubscriptions::list() const 
 
 // ---- events ----
 
-void RaystreamSubscriptions::send(const EventBlockPtr& block, bool watches) {
+void RaystreamSubscriptions::send(const EventBlockPtr& block, bool watches, bool batches) {
   uint32_t next = 0;
-  size_t sent = 0;
   if (queue_.empty())
-    for (; next < block->count() && session_.has_room(); ++next) {
-      if (!watches && block->is_for_watchers(next)) continue;
-      if (!session_.send_event(block->payload(next))) return;
-      ++sent;
-    }
-  session_.worker().core.raystream_probe.events_sent(sent);
+    while (next < block->count() && session_.has_room())
+      if (!send_next(*block, next, watches, batches)) return;
   if (next < block->count()) {
-    queue_.push_back({block, next, watches, nullptr});
+    queue_.push_back({block, next, watches, batches, nullptr});
     queued_bytes_ += block->bytes();
   }
   written();
+}
+
+/// One frame of what is not sent yet. False: the session has ended.
+bool RaystreamSubscriptions::send_next(const EventBlock& block, uint32_t& next, bool watches,
+                                       bool batches) {
+  const uint32_t first = next++;
+  if (!watches && block.is_for_watchers(first)) return true;
+  if (batches && (watches || !block.has_watchers()))
+    while (next < block.count() && block.payload(first, next + 1).size() <= kMaxBatch) ++next;
+  session_.worker().core.raystream_probe.events_sent(next - first);
+  return session_.send_event(block.payload(first, next));
 }
 
 void RaystreamSubscriptions::pump() {
@@ -242,16 +250,13 @@ void RaystreamSubscriptions::pump() {
       queue_.pop_front();
       continue;
     }
-    const uint32_t i = first.next++;
-    if (!first.watches && block->is_for_watchers(i)) continue;
-    if (!session_.send_event(block->payload(i))) return;
-    session_.worker().core.raystream_probe.events_sent(1);
+    if (!send_next(*block, first.next, first.watches, first.batches)) return;
   }
 }
 
 bool RaystreamSubscriptions::hold_answer(RaystreamCall& call) {
   if (queue_.empty() && session_.has_room()) return false;
-  queue_.push_back({nullptr, 0, false, call.shared_from_this()});
+  queue_.push_back({nullptr, 0, false, false, call.shared_from_this()});
   return true;
 }
 

@@ -29,6 +29,7 @@ struct SubscriptionWish {
   std::string name;
   std::string from_position;  // empty: from now on
   bool presence = false;
+  bool batches = false;
   // The session's user, as presence shows it and revocations name it; empty: none.
   std::string user;
   std::string user_session;
@@ -85,6 +86,7 @@ class RaystreamSubscriptions {
     EventBlockPtr block;
     uint32_t next = 0;
     bool watches = false;
+    bool batches = false;
     std::shared_ptr<RaystreamCall> answer;  // instead of a block
   };
   using Key = std::pair<int, std::string>;
@@ -93,7 +95,8 @@ class RaystreamSubscriptions {
   void ask(const Key& key);
   void fail(const Key& key, const Error& error);
   void erase(const Key& key);
-  void send(const EventBlockPtr& block, bool watches);
+  void send(const EventBlockPtr& block, bool watches, bool batches);
+  bool send_next(const EventBlock& block, uint32_t& next, bool watches, bool batches);
   void written();
 
   RaystreamSession& session_;

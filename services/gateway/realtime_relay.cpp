@@ -1,6 +1,7 @@
 #include "services/gateway/realtime_relay.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <random>
 
 #include "libs/telemetry/log.hpp"
@@ -37,7 +38,9 @@ Error no_node() {
 
 }  // namespace
 
-RealtimeRelay::RealtimeRelay(Core& core) : core_(core), out_(core.threads.size()) {}
+RealtimeRelay::RealtimeRelay(Core& core) : core_(core), out_(core.threads.size()) {
+  for (size_t i = 0; i < out_.size(); ++i) inboxes_.push_back(std::make_unique<Inbox>());
+}
 
 RealtimeRelay::~RealtimeRelay() = default;
 
@@ -417,15 +420,44 @@ void RealtimeRelay::flush() {
     for (const RelayItem& item : out_[worker])
       if (const auto* events = std::get_if<RelayEvents>(&item)) bytes += events->block->bytes();
     undelivered_.fetch_add(bytes, std::memory_order_relaxed);
-    core_.threads.post(worker,
-                       [this, worker, bytes, items = std::exchange(out_[worker], {})]() mutable {
-                         core_.workers[worker]->relayed.take(items);
-                         taken(bytes);
-                       });
+    Inbox& inbox = *inboxes_[worker];
+    const std::lock_guard lock(inbox.mutex);
+    if (inbox.items.empty())
+      inbox.items.swap(out_[worker]);
+    else
+      std::ranges::move(out_[worker], std::back_inserter(inbox.items));
+    out_[worker].clear();
+    inbox.bytes += bytes;
+    if (!std::exchange(inbox.due, true))
+      core_.threads.post(worker, [this, worker] { take(worker); });
   }
   // Above it the streams are not read.
   constexpr size_t kMaxUndelivered = 32u << 20;
   if (!paused_ && undelivered_.load(std::memory_order_relaxed) > kMaxUndelivered) pause_links(true);
+}
+
+/// After all that has been read in this turn of the thread.
+void RealtimeRelay::flush_later() {
+  if (std::exchange(flush_due_, true)) return;
+  core_.threads.post(kThread, [this] {
+    flush_due_ = false;
+    flush();
+  });
+}
+
+/// On the inbox's thread.
+void RealtimeRelay::take(size_t worker) {
+  Inbox& inbox = *inboxes_[worker];
+  std::vector<RelayItem> items;
+  size_t bytes = 0;
+  {
+    const std::lock_guard lock(inbox.mutex);
+    items.swap(inbox.items);
+    bytes = std::exchange(inbox.bytes, 0);
+    inbox.due = false;
+  }
+  core_.workers[worker]->relayed.take(items);
+  taken(bytes);
 }
 
 /// On the thread that has taken them.

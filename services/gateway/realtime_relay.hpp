@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -157,6 +158,8 @@ class RealtimeRelay final : private RelayLink::Owner {
     out_[worker].emplace_back(std::in_place_type<Item>, std::move(item));
   }
   void flush();
+  void flush_later();
+  void take(size_t worker);
   void taken(size_t bytes);
   void pause_links(bool pause);
 
@@ -164,7 +167,17 @@ class RealtimeRelay final : private RelayLink::Owner {
   void run_due();
   void arm();
 
+  // What waits for a thread: all that came while it was busy is handed over together, and so leaves
+  // in one write for each session.
+  struct Inbox {
+    std::mutex mutex;
+    std::vector<RelayItem> items;  // guarded by mutex
+    size_t bytes = 0;              // of their events; guarded by mutex
+    bool due = false;              // its task is posted; guarded by mutex
+  };
+
   Core& core_;
+  std::vector<std::unique_ptr<Inbox>> inboxes_;  // by thread
   std::atomic<uint64_t> last_id_{0};
   std::atomic<size_t> undelivered_{0};
 
@@ -178,6 +191,7 @@ class RealtimeRelay final : private RelayLink::Owner {
   bool place_planned_ = false;               // the agenda has a look at them
   std::vector<Channel*> unsealed_;           // with a block
   std::vector<std::vector<RelayItem>> out_;  // by thread
+  bool flush_due_ = false;
   std::multimap<Clock::time_point, Due> agenda_;
   std::unique_ptr<net::Loop::Timer> timer_;  // until closed
 };

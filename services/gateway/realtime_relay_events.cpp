@@ -32,7 +32,7 @@ void RealtimeRelay::link_message(RelayLink& link, std::string_view message) {
   while (events.next())
     if (events.is_text(v1::RelayDown::kEventsFieldNumber)) take_event(*node, events.text());
   if (events.bad()) link.abort();
-  flush();
+  flush_later();
 }
 
 // Messages are read where they lie, and copied once, into what their subscribers share.

@@ -31,6 +31,13 @@ void put_number(std::string& out, int field, uint64_t value) {
   put_varint(out, value);
 }
 
+size_t text_bytes(std::string_view text) {
+  if (text.empty()) return 0;
+  size_t bytes = 2 + text.size();
+  for (size_t rest = text.size(); rest >= 0x80; rest >>= 7) ++bytes;
+  return bytes;
+}
+
 void put_text(std::string& out, int field, std::string_view text) {
   if (text.empty()) return;
   put_varint(out, static_cast<uint64_t>(field) << 3 | 2);
@@ -73,13 +80,19 @@ std::optional<ChannelPosition> parse_position(std::string_view bytes) {
 void EventBlock::add(std::string_view channel, const ChannelPosition& at, int type,
                      std::string_view id, std::string_view data, bool for_watchers) {
   position_ = position_bytes(at);
+  const size_t size =
+      2 + text_bytes(channel) + text_bytes(position_) + 2 + text_bytes(id) + text_bytes(data);
+  put_varint(bytes_, static_cast<uint64_t>(Event::kMoreFieldNumber) << 3 | 2);
+  put_varint(bytes_, size);
+  const auto begin = static_cast<uint32_t>(bytes_.size());
   put_number(bytes_, Event::kKindFieldNumber, raymesh::raystream::v1::CHANNEL);
   put_text(bytes_, Event::kNameFieldNumber, channel);
   put_text(bytes_, Event::kPositionFieldNumber, position_);
   put_number(bytes_, Event::kTypeFieldNumber, static_cast<uint64_t>(type));
   put_text(bytes_, Event::kIdFieldNumber, id);
   put_text(bytes_, Event::kDataFieldNumber, data);
-  items_.push_back({static_cast<uint32_t>(bytes_.size()), for_watchers});
+  items_.push_back({begin, static_cast<uint32_t>(bytes_.size()), for_watchers});
+  has_watchers_ |= for_watchers;
 }
 
 void EventBlock::add_message(std::string_view channel, const ChannelPosition& at,

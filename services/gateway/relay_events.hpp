@@ -30,12 +30,15 @@ std::optional<ChannelPosition> parse_position(std::string_view bytes);
 class EventBlock {
  public:
   size_t count() const { return items_.size(); }
-  std::string_view payload(size_t i) const {
-    const size_t begin = i == 0 ? 0 : items_[i - 1].end;
-    return std::string_view(bytes_).substr(begin, items_[i].end - begin);
+  std::string_view payload(size_t i) const { return payload(i, i + 1); }
+  /// The events [first, end) as one: the first, with the others as its `more`.
+  std::string_view payload(size_t first, size_t end) const {
+    const size_t begin = items_[first].begin;
+    return std::string_view(bytes_).substr(begin, items_[end - 1].end - begin);
   }
   /// Only for those who asked for presence.
   bool is_for_watchers(size_t i) const { return items_[i].for_watchers; }
+  bool has_watchers() const { return has_watchers_; }
   size_t bytes() const { return bytes_.size(); }
   /// Where a subscription stands that has got all of it.
   const std::string& position() const { return position_; }
@@ -51,7 +54,9 @@ class EventBlock {
   void add_end(std::string_view channel, const ChannelPosition& at);
 
  private:
+  // Before each event stands what it is as one of the `more` of the event before it.
   struct Item {
+    uint32_t begin;
     uint32_t end;
     bool for_watchers;
   };
@@ -60,6 +65,7 @@ class EventBlock {
 
   std::string bytes_;
   std::vector<Item> items_;
+  bool has_watchers_ = false;
   std::string position_;
 };
 using EventBlockPtr = std::shared_ptr<const EventBlock>;

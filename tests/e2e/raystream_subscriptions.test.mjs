@@ -93,7 +93,7 @@ for (const mode of ['dev', 'separate'])
     test('sockets of the realtime service and sessions are in the same channels, in one order', async (t) => {
       const channel = unique('both');
       const sessions = await Promise.all(Array.from({ length: 5 }, () => open(t)));
-      for (const s of sessions) await s.subscribe(kChannel, channel);
+      for (const [i, s] of sessions.entries()) await s.subscribe(kChannel, channel, { batches: i > 2, presence: i === 4 });
       const { token, url } = await api('POST', 'token', { channels: [channel] });
       const socket = new WebSocket(`${url}?token=${token}`, 'raymesh.realtime.v1');
       t.after(() => socket.terminate());
@@ -114,8 +114,13 @@ for (const mode of ['dev', 'separate'])
         ...Array.from({ length: 100 }, (_, i) => () => callJson(sessions[0], 'realtime.publish', { channel, payload: `session ${i}` })),
       ];
       await Promise.all(senders.map((send) => send()));
-      await waitFor(() => got.length === 301 && sessions.every((s) => s.events.length === 301), 'all messages everywhere');
+      await waitFor(() => got.length === 301 && sessions.every((s) => s.messages(channel).length === 301), 'all messages everywhere');
       for (const s of sessions) assert.deepEqual(s.messages(channel), got);
+      // Who has not asked for them gets no batches, and only who has asked for them gets members.
+      for (const s of sessions.slice(0, 3)) assert.equal(s.frames, 301);
+      for (const s of sessions.slice(0, 4)) assert.equal(s.events.length, 301);
+      assert.ok(sessions[4].events.length > 301);
+      assert.ok(sessions[3].frames <= 301);
     });
 
     test('who comes with a position gets what it missed and then what is new, once and in order, while others are live', async (t) => {
@@ -289,7 +294,8 @@ for (const mode of ['dev', 'separate'])
     test('large messages, and many at once, reach many sessions', async (t) => {
       const channel = unique('many');
       const sessions = await Promise.all(Array.from({ length: 40 }, (_, i) => open(t, { to: targets[i % 2 ? 'TCP' : 'WebSocket'] })));
-      await Promise.all(sessions.map((s) => s.subscribe(kChannel, channel)));
+      // Half of them take several events in a frame.
+      await Promise.all(sessions.map((s, i) => s.subscribe(kChannel, channel, { batches: i % 4 > 1 })));
       const large = randomBytes(45_000).toString('base64');
       const count = 60;
       const answers = await Promise.all(Array.from({ length: count }, (_, i) => publish(channel, { i, large })));

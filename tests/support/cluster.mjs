@@ -226,6 +226,7 @@ ${realtimeBroker === 'redis' ? `  broker: redis\n  state-url: ${this.redis[1].ur
       realtime_url: this.realtimeUrl,
       realtime_urls: this.realtimeUrls,
       api_key: this.apiKey,
+      raystream_port: this.raystreamPort,
       project: this.project,
       schema: this.schema,
       ops: this.ops,

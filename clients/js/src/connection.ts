@@ -210,7 +210,7 @@ export class Connection {
         this.unanswered = 0;
         return;
       case FrameType.Event:
-        return this.options.onEvent(read(m.Event, payload));
+        return this.takeEvents(read(m.Event, payload));
       case FrameType.Resume: {
         const answer = read(m.Resumed, payload);
         this.attachedNow();
@@ -384,9 +384,14 @@ export class Connection {
     return { left, ended: (await answered).ended };
   }
 
+  private takeEvents({ more, ...event }: m.EventMessage & { more: m.EventMessage[] }): void {
+    this.options.onEvent(event);
+    for (const one of more) this.options.onEvent(one);
+  }
+
   async subscribe(kind: number, name: string, on: boolean, fromPosition: Uint8Array, presence: boolean): Promise<Uint8Array> {
     const { callId, answer } = this.expectAnswer();
-    this.send(FrameType.Subscribe, m.Subscribe.encode({ callId, kind, name, on, fromPosition, presence }));
+    this.send(FrameType.Subscribe, m.Subscribe.encode({ callId, kind, name, on, fromPosition, presence, batches: true }));
     return m.Subscribed.decode((await answer).result).position;
   }
 

@@ -83,13 +83,14 @@ export const RpcError = new MessageType<{
   7: ['retryAfterMs', 'uint'],
 });
 
-export const Subscribe = new MessageType<{ callId: number; kind: number; name: string; on: boolean; fromPosition: Bytes; presence: boolean }>({
+export const Subscribe = new MessageType<{ callId: number; kind: number; name: string; on: boolean; fromPosition: Bytes; presence: boolean; batches: boolean }>({
   1: ['callId', 'uint'],
   2: ['kind', 'uint'],
   3: ['name', 'string'],
   4: ['on', 'bool'],
   5: ['fromPosition', 'bytes'],
   6: ['presence', 'bool'],
+  7: ['batches', 'bool'],
 });
 
 export const Subscribed = new MessageType<{ position: Bytes }>({ 1: ['position', 'bytes'] });
@@ -99,8 +100,9 @@ export interface ResumeSubscription {
   name: string;
   position: Bytes;
   presence: boolean;
+  batches: boolean;
 }
-const kSubscription: Schema = { 1: ['kind', 'uint'], 2: ['name', 'string'], 3: ['position', 'bytes'], 4: ['presence', 'bool'] };
+const kSubscription: Schema = { 1: ['kind', 'uint'], 2: ['name', 'string'], 3: ['position', 'bytes'], 4: ['presence', 'bool'], 5: ['batches', 'bool'] };
 export const Resume = new MessageType<{ subscriptions: ResumeSubscription[] }>({ 1: ['subscriptions', kSubscription, 'repeated'] });
 export const Resumed = new MessageType<{ expiresAt: number; ended: ResumeSubscription[] }>({
   1: ['expiresAt', 'uint'],
@@ -116,7 +118,7 @@ export interface EventMessage {
   data: Bytes;
   oldData: Bytes;
 }
-export const Event = new MessageType<EventMessage>({
+const kEvent: Schema = {
   1: ['kind', 'uint'],
   2: ['name', 'string'],
   3: ['position', 'bytes'],
@@ -124,7 +126,8 @@ export const Event = new MessageType<EventMessage>({
   5: ['id', 'string'],
   6: ['data', 'bytes'],
   7: ['oldData', 'bytes'],
-});
+};
+export const Event = new MessageType<EventMessage & { more: EventMessage[] }>({ ...kEvent, 8: ['more', kEvent, 'repeated'] });
 
 export const Heartbeat = new MessageType<{ timestamp: number; serverTime: number }>({ 1: ['timestamp', 'uint'], 2: ['serverTime', 'uint'] });
 

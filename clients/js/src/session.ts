@@ -354,7 +354,7 @@ export class Session {
     const topics = [...this.topics.values()];
     const asked: ResumeSubscription[] = topics
       .filter(({ known, position }) => known && position.length > 0)
-      .map(({ kind, name, position, presence }) => ({ kind, name, position, presence }));
+      .map(({ kind, name, position, presence }) => ({ kind, name, position, presence, batches: true }));
     const { left, ended } = await connection.resume(asked);
     // Only now: as long as the answer has not come, the old secret is the one that is valid in any case.
     this.forget();

@@ -80,8 +80,12 @@ export class Client extends Connection {
       case Type.HEARTBEAT: return void this.heartbeats.push(message('Heartbeat', frame.payload));
       case Type.EVENT: {
         const event = message('Event', frame.payload);
-        this.events.push(event);
-        return this.onEvent?.(event);
+        this.frames = (this.frames ?? 0) + 1;
+        for (const one of [event, ...event.more]) {
+          this.events.push(one);
+          this.onEvent?.(one);
+        }
+        return;
       }
       case Type.RPC_ERROR: {
         const error = message('RpcError', frame.payload);
@@ -170,10 +174,10 @@ export class Client extends Connection {
     return answered;
   }
 
-  subscribe(kind, name, { on = true, from = Buffer.alloc(0), presence = false } = {}) {
+  subscribe(kind, name, { on = true, from = Buffer.alloc(0), presence = false, batches = false } = {}) {
     const callId = this.nextCall++;
     return this.pending(callId, () =>
-      this.send(Type.SUBSCRIBE, encode('Subscribe', { call_id: callId, kind, name, on, from_position: from, presence })))
+      this.send(Type.SUBSCRIBE, encode('Subscribe', { call_id: callId, kind, name, on, from_position: from, presence, batches })))
       .then(({ result }) => decode('Subscribed', result));
   }
 

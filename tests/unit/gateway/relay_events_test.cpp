@@ -74,6 +74,24 @@ TEST(RelayEventsTest, EachEventIsAMessageOfTheProtocol) {
   EXPECT_EQ(block.position(), position_bytes(at));
 }
 
+TEST(RelayEventsTest, EventsBehindOneAnotherAreOneWithMore) {
+  EventBlock block;
+  for (uint64_t i = 1; i <= 5; ++i)
+    block.add_message("room", {"e", i}, std::string(100 * i, static_cast<char>('0' + i)));
+  for (size_t first = 0; first < block.count(); ++first)
+    for (size_t end = first + 1; end <= block.count(); ++end) {
+      const std::string_view bytes = block.payload(first, end);
+      v1::Event event;
+      ASSERT_TRUE(event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())));
+      EXPECT_EQ(event.SerializeAsString(), bytes);
+      ASSERT_EQ(event.more_size(), static_cast<int>(end - first - 1));
+      EXPECT_EQ(event.data(), parse(block, first).data());
+      for (int i = 0; i < event.more_size(); ++i)
+        EXPECT_EQ(event.more(i).SerializeAsString(),
+                  block.payload(first + 1 + static_cast<size_t>(i)));
+    }
+}
+
 TEST(RelayEventsTest, WhatANodeShouldNotSendHasNoId) {
   EventBlock block;
   for (const char* member : {"", "{", "[]", "{}", R"({"id":7})", "{\"id\":\"a\"} x"})
