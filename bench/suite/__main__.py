@@ -1,14 +1,15 @@
-"""./dev bench [crypto] [raystream.core | raystream.events] [request] [realtime | realtime.PART | fanout] [--repeats N] [--seconds N] [--write-docs]"""
+"""./dev bench [crypto] [raystream.core | raystream.events | raystream.resume] [request] [realtime | realtime.PART | fanout] [--repeats N] [--seconds N] [--write-docs]"""
 import argparse
 
 import crypto
 import fanout
 import raystream_core
 import raystream_events
+import raystream_resume
 import realtime
 import request
 
-SUITES = {"crypto": crypto.run, "raystream.core": raystream_core.run, "raystream.events": raystream_events.run, "request": request.run, "realtime": realtime.run, **{f"realtime.{name}": part for name, part in realtime.PARTS.items()},
+SUITES = {"crypto": crypto.run, "raystream.core": raystream_core.run, "raystream.events": raystream_events.run, "raystream.resume": raystream_resume.run, "request": request.run, "realtime": realtime.run, **{f"realtime.{name}": part for name, part in realtime.PARTS.items()},
           "fanout": fanout.run}
 
 parser = argparse.ArgumentParser(prog="./dev bench", description="Measures raymesh beside its peers, in one run each.")

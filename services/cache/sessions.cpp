@@ -75,7 +75,7 @@ Status check_session_write(const SessionWrite& write) {
   if (!is_owner(write.owner) || (!write.lost_by.empty() && !is_owner(write.lost_by)))
     return bad("an owner has 1 to 64 characters of [A-Za-z0-9_-]");
   if (write.state.empty() || write.state.size() > Sessions::kMaxState)
-    return bad("the state is empty or above 256 KiB");
+    return bad("the state is empty or above 1 MiB");
   if (write.ttl_ms == 0 || write.ttl_ms > Sessions::kMaxTtlMs)
     return bad("ttl_ms is not within 1 and 31 days");
   return ok_status();

@@ -66,7 +66,7 @@ class Sessions {
   template <class T>
   using Done = UniqueFunction<void(Result<T>)>;
 
-  static constexpr size_t kMaxState = 256 << 10;
+  static constexpr size_t kMaxState = 1 << 20;
   static constexpr uint64_t kMaxTtlMs = 31ull * 24 * 3'600'000;
   static constexpr uint64_t kMaxGeneration = uint64_t{1} << 48;
   /// So long a gateway's list of lost sessions is kept after the last one.

@@ -216,11 +216,13 @@ void RaystreamSession::finish(RaystreamCall& call) {
 RaystreamSubscriptions& RaystreamSession::subscriptions() {
   if (subscriptions_) return *subscriptions_;
   subscriptions_ = std::make_unique<RaystreamSubscriptions>(*this);
-  // Whether it has worked or not: what could not be written is written later.
   subscriptions_->set_store([this](UniqueFunction<void(Status)> stored) {
     if (!record_.active()) return stored(ok_status());
-    record_.save(
-        [stored = std::move(stored)](RaystreamRecord::Saved) mutable { stored(ok_status()); });
+    record_.save([stored = std::move(stored)](RaystreamRecord::Saved saved) mutable {
+      // What could not be written is written later (ADR 46). Who has lost the session acknowledges
+      // nothing any more.
+      if (saved != RaystreamRecord::Saved::kLost) stored(ok_status());
+    });
   });
   return *subscriptions_;
 }

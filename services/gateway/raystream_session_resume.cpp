@@ -2,6 +2,8 @@
 // the binder change nothing; RESUME does, once key and token have been checked again and the
 // generation has been raised (docs/protocols/raystream.md, "Resuming").
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "libs/crypto/hash.hpp"
 #include "libs/telemetry/log.hpp"
@@ -9,6 +11,7 @@
 #include "raymesh/raystream/v1/raystream.pb.h"
 #include "services/gateway/core.hpp"
 #include "services/gateway/raystream_actor.hpp"
+#include "services/gateway/raystream_methods.hpp"
 #include "services/gateway/raystream_session.hpp"
 #include "services/gateway/raystream_subscriptions.hpp"
 
@@ -28,6 +31,7 @@ struct RaystreamResuming {
   // The token's, as its last check said; empty: none.
   std::string user;
   std::string user_session;
+  bool may_subscribe = false;  // by its API key, as it is now
   int tries = 0;
 
   /// Whether the stored state has it.
@@ -149,6 +153,7 @@ void RaystreamSession::check_resumed_key() {
   KeyInfoPtr key;
   switch (worker_.keys.find_hash(principal.key_hash, key, Clock::now())) {
     case KeyResolver::State::kKnown:
+      resuming_->may_subscribe = may_use(*subscribe_method().route, key.get());
       if (key->project_id != principal.project)
         return give_up_resuming(ErrorCode::kUnauthorized, "the API key has been revoked");
       if (key->development && !local_)
@@ -239,9 +244,11 @@ void RaystreamSession::look_again() {
 void RaystreamSession::answer_resume() {
   raymesh::raystream::v1::Resumed resumed;
   resumed.set_expires_at(ends_at(unix_ms()));
+  std::set<std::pair<int, std::string>> named;
   for (auto& one : *resuming_->asked.mutable_subscriptions()) {
+    if (!named.emplace(one.kind(), one.name()).second) continue;
     // Its events come later than this answer.
-    if (resuming_->has(one) &&
+    if (resuming_->has(one) && resuming_->may_subscribe &&
         subscriptions().go_on({one.kind(), one.name(), one.position(), one.presence(),
                                one.batches(), resuming_->user, resuming_->user_session}))
       continue;

@@ -20,21 +20,21 @@ before(async () => {
   gateways = [await cluster.add('gateway', ...kQuick), await cluster.add('gateway', ...kQuick)];
 });
 after(async () => {
-  await Promise.all(clients.map((client) => client.close()));
   assert.deepEqual(await cluster?.stop(), []);
 });
 
 /** One address for several gateways; each connection goes to the first one that takes it, from `first` on. */
 async function balancer(t, kind) {
   const links = new Set();
-  const b = { first: 0, made: 0, cut: () => links.forEach((near) => near.resetAndDestroy()) };
+  const b = { first: 0, made: 0, cut: () => links.forEach((near) => near.destroy()) };
   const ports = () => gateways.map((_, i) => gateways[(b.first + i) % gateways.length]).map((g) => (kind === 'ws' ? g.port : g.raystreamPort));
   const server = net.createServer((near) => {
     links.add(near);
     near.on('error', () => {});
     near.on('close', () => links.delete(near));
     const to = (left) => {
-      if (left.length === 0) return near.resetAndDestroy();
+      if (left.length === 0) return near.destroy();
+      if (near.destroyed) return;
       const far = net.connect(left[0], '127.0.0.1');
       let up = false;
       far.on('connect', () => {
@@ -42,20 +42,24 @@ async function balancer(t, kind) {
         b.made += 1;
         near.pipe(far).pipe(near);
       });
-      far.on('error', () => (up ? near.resetAndDestroy() : to(left.slice(1))));
-      far.on('close', () => up && near.resetAndDestroy());
+      far.on('error', () => !up && to(left.slice(1)));
+      far.on('close', () => up && near.destroy());
       near.on('close', () => far.destroy());
     };
     to(ports());
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => server.close());
+  t.after(async () => {
+    await Promise.all(clients.splice(0).map((client) => client.close()));
+    server.close();
+    links.forEach((near) => near.destroy());
+  });
   b.url = `${kind === 'ws' ? 'http' : 'tcp'}://127.0.0.1:${server.address().port}`;
   return b;
 }
 
 function connect(url, options = {}) {
-  const client = raymesh({ url, apiKey: cluster.apiKey, webSocket: WebSocket, serverKeys, timeoutMs: 60_000, ...options });
+  const client = raymesh({ url, apiKey: cluster.apiKey, webSocket: WebSocket, serverKeys, timeoutMs: 120_000, ...options });
   clients.push(client);
   return client;
 }
@@ -94,11 +98,58 @@ for (const kind of ['ws', 'tcp']) {
       }
     })();
     const key = randomBytes(6).toString('hex');
-    await waitFor(() => lb.made > 15, 'connections that broke', 60_000);
+    // Few: a client whose connections do not last waits longer and longer.
+    await waitFor(() => lb.made > 6, 'connections that broke', 120_000);
     const reading = client.call('raystream.echo', key);
     stop = true;
     await breaking;
     assert.equal(await reading, key);
+    assert.equal(client.raystream.sessionId, id, 'resumed every time');
+  });
+
+  test(`${kind}: a subscription under a publisher: every event once and in order, though its gateway is killed again and again`, async (t) => {
+    const lb = await balancer(t, kind);
+    const client = connect(lb.url);
+    const channel = `hist:${randomBytes(6).toString('hex')}`;
+    const subscription = client.realtime.subscribe(channel);
+    await subscription.ready;
+    const id = client.raystream.sessionId;
+    const got = [];
+    const reading = (async () => {
+      for await (const event of subscription) {
+        assert.equal(event.type, 'message');
+        if (event.data === 'end') return;
+        got.push(event.data);
+      }
+    })();
+    let sent = 0;
+    let stop = false;
+    const publish = async (payload) => {
+      const response = await fetch(`${cluster.url}/api/v1/realtime/publish`, {
+        method: 'POST',
+        body: JSON.stringify({ channel, payload }),
+        headers: { authorization: `Bearer ${cluster.apiKey}`, 'content-type': 'application/json' },
+      });
+      assert.equal(response.status, 200, await response.text());
+      // No more than the history holds while a client is away.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    const publishing = (async () => {
+      while (!stop) await publish(sent++);
+    })();
+    for (let i = 0; i < 4; ++i) {
+      const seen = got.length;
+      await waitFor(() => got.length > seen + 3, 'events');
+      await gateways[lb.first].kill();
+      lb.first = 1 - lb.first;
+      await waitFor(() => got.length > seen + 6, 'events over the other gateway');
+      await gateways[1 - lb.first].start();
+    }
+    stop = true;
+    await publishing;
+    await publish('end');
+    await reading;
+    assert.deepEqual(got, Array.from({ length: sent }, (_, i) => i));
     assert.equal(client.raystream.sessionId, id, 'resumed every time');
   });
 }

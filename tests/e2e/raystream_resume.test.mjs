@@ -2,6 +2,7 @@
 // kill -9, against an owner that still lives, and against everybody who should not be able to. The client is the second implementation.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { Code, Type } from '../interop/raystream/frames.mjs';
@@ -472,6 +473,7 @@ test('a handshake that asks to resume waits for the look-up no longer than a han
   const cache = cluster.services.cache;
   cache.child.signal('SIGSTOP');
   try {
+    await waitFor(() => readFileSync(`/proc/${cache.pid}/stat`, 'utf8').split(') ').at(-1)[0] === 'T', 'the cache service to be stopped');
     const began = Date.now();
     await notResumed(t, { port: gateway.raystreamPort }, kept(client));
     assert.ok(Date.now() - began < 3_000, 'begun anew before the deadline');
@@ -481,10 +483,166 @@ test('a handshake that asks to resume waits for the look-up no longer than a han
   await works(await resumed(t, there, kept(client)));
 });
 
-test('subscriptions that are not stored are told to be ended, so that the client makes them anew', async (t) => {
+// ---- Subscriptions ----
+
+const kChannel = 2;
+const Event = { MESSAGE: 4n, JOIN: 5n, RESET: 7n };
+const unique = (name) => `${name}-${randomBytes(6).toString('hex')}`;
+const publish = async (channel, payload) => {
+  const response = await fetch(`${cluster.url}/api/v1/realtime/publish`, {
+    method: 'POST',
+    body: JSON.stringify({ channel, payload }),
+    headers: { authorization: `Bearer ${cluster.apiKey}`, 'content-type': 'application/json' },
+  });
+  assert.equal(response.status, 200, await response.text());
+};
+const messages = (client, channel) => client.events.filter((e) => e.name === channel && e.type === Event.MESSAGE).map((e) => JSON.parse(e.data));
+const last = (client, channel) => client.events.filter((e) => e.name === channel).at(-1).position;
+
+for (const [where, to] of [['on the same gateway', () => here], ['on another gateway', () => there]])
+  test(`subscriptions go on after their positions, ${where}: no event is lost or comes twice`, async (t) => {
+    const channel = unique('hist:a');
+    let client = await attached(t, here);
+    let { position } = await client.subscribe(kChannel, channel);
+    const got = [];
+    let sent = 0;
+    for (let round = 0; round < 4; ++round) {
+      for (let i = 0; i < 3; ++i) await publish(channel, sent++);
+      await waitFor(() => messages(client, channel).length === (round === 0 ? 3 : 6), 'the events');
+      got.push(...messages(client, channel));
+      position = last(client, channel);
+      client.socket.destroy();
+      for (let i = 0; i < 3; ++i) await publish(channel, sent++);
+      client = await resumed(t, to(), kept(client), [{ kind: kChannel, name: channel, position }]);
+      assert.deepEqual(client.answer.ended, []);
+    }
+    await waitFor(() => messages(client, channel).length === 3, 'the last events');
+    got.push(...messages(client, channel));
+    assert.deepEqual(got, Array.from({ length: sent }, (_, i) => i));
+    // Nothing was delivered twice to a session: it is there once.
+    await publish(channel, 'end');
+    await waitFor(() => messages(client, channel).at(-1) === 'end', 'the end');
+    assert.equal(messages(client, channel).length, 4);
+  });
+
+test('what RESUME does not name ends, what is not stored is told to be ended, and what was ended before stays so', async (t) => {
+  const [going, left, ended, never] = ['hist:g', 'hist:l', 'hist:e', 'hist:n'].map(unique);
   const first = await attached(t, here);
+  const positions = {};
+  for (const name of [going, left, ended]) positions[name] = (await first.subscribe(kChannel, name)).position;
+  await first.subscribe(kChannel, ended, { on: false });
   first.socket.destroy();
-  const named = [{ kind: 2, name: 'room', position: Buffer.from('x') }];
-  const next = await resumed(t, there, kept(first), named);
-  assert.deepEqual(next.answer.ended.map(({ name }) => name), ['room']);
+  const named = (name) => ({ kind: kChannel, name, position: positions[name] ?? positions[going] });
+  const next = await resumed(t, there, kept(first), [named(going), named(ended), named(never), named(going)]);
+  assert.deepEqual(next.answer.ended.map(({ name }) => name).sort(), [ended, never].sort());
+  for (const name of [going, left, ended, never]) await publish(name, 1);
+  await waitFor(() => messages(next, going).length === 1, 'an event');
+  // It is stored with what goes on, and can be changed.
+  await next.subscribe(kChannel, never);
+  next.socket.destroy();
+  const last = await resumed(t, here, kept(next), [named(going), named(left), named(never)]);
+  assert.deepEqual(last.answer.ended.map(({ name }) => name), [left]);
+  assert.equal(messages(next, left).length + messages(next, ended).length, 0);
+});
+
+test('a subscription is stored before it is acknowledged: kill -9 right after the answer', async (t) => {
+  const doomed = await cluster.add('gateway', ...kQuick);
+  const client = await attached(t, { port: doomed.raystreamPort });
+  const names = Array.from({ length: 20 }, (_, i) => unique(`hist:${i}`));
+  const answered = [];
+  const asked = names.map((name) => client.subscribe(kChannel, name).then(({ position }) => answered.push({ kind: kChannel, name, position }), () => {}));
+  await waitFor(() => answered.length >= 5, 'some answers');
+  await doomed.kill();
+  await Promise.all(asked);
+  const next = await resumed(t, there, kept(client), answered);
+  assert.deepEqual(next.answer.ended, []);
+  for (const { name } of answered) await publish(name, name);
+  await waitFor(() => next.events.length === answered.length, 'an event of each');
+});
+
+test('under a publisher: every event once and in order, over many resumptions and gateways, answers lost among them', async (t) => {
+  const channel = unique('hist:p');
+  let client = await attached(t, here);
+  let { position } = await client.subscribe(kChannel, channel);
+  let sent = 0;
+  let stop = false;
+  const publishing = (async () => {
+    while (!stop) await publish(channel, sent++);
+  })();
+  const got = [];
+  let secret = kept(client);
+  for (let round = 0; round < 12; ++round) {
+    const seen = client.events.length;
+    await waitFor(() => client.events.length >= seen + 5, 'events');
+    client.socket.destroy();
+    await client.ended;
+    got.push(...messages(client, channel));
+    assert.ok(client.events.every((e) => e.type === Event.MESSAGE), 'no RESET');
+    if (client.events.length > 0) position = last(client, channel);
+    secret = kept(client);
+    const named = [{ kind: kChannel, name: channel, position }];
+    if (round % 3 === 1) {
+      // The answer is lost.
+      const lost = await shake(t, here, secret);
+      lost.receive = () => {};
+      lost.sendResume(named).catch(() => {});
+      const before = generation(lost);
+      await waitFor(() => generation(lost) > before || stored(lost), 'the generation');
+      lost.socket.destroy();
+    }
+    client = await resumed(t, round % 2 ? here : there, secret, named);
+    assert.deepEqual(client.answer.ended, []);
+  }
+  stop = true;
+  await publishing;
+  const before = got.length;
+  await waitFor(() => before + messages(client, channel).length >= sent, 'the rest');
+  got.push(...messages(client, channel));
+  assert.deepEqual(got, Array.from({ length: sent }, (_, i) => i));
+});
+
+test('a history that is gone: RESET, and then what comes', async (t) => {
+  const channel = unique('hist:r');
+  const first = await attached(t, here);
+  await first.subscribe(kChannel, channel);
+  await publish(channel, 0);
+  await waitFor(() => first.events.length === 1, 'an event');
+  first.socket.destroy();
+  for (let i = 1; i <= 150; ++i) await publish(channel, i);
+  const next = await resumed(t, there, kept(first), [{ kind: kChannel, name: channel, position: last(first, channel) }]);
+  await waitFor(() => next.events.some((e) => e.type === Event.RESET), 'RESET');
+  await publish(channel, 'now');
+  await waitFor(() => messages(next, channel).at(-1) === 'now', 'what comes');
+});
+
+test('a user who was present is so after the resumption, and sees who comes', async (t) => {
+  const channel = unique('room');
+  const first = await attached(t, here);
+  const sub = { kind: kChannel, name: channel };
+  const callId = first.nextCall++;
+  const { result } = await first.pending(callId, () => first.send(Type.SUBSCRIBE, encode('Subscribe', { call_id: callId, kind: kChannel, name: channel, on: true, presence: true })));
+  assert.ok(result.length > 0);
+  await publish(channel, 0);
+  await waitFor(() => messages(first, channel).length === 1, 'an event');
+  first.socket.destroy();
+  const next = await resumed(t, there, kept(first), [{ ...sub, position: last(first, channel), presence: true }]);
+  const other = await attached(t, here);
+  await other.subscribe(kChannel, channel);
+  await waitFor(() => next.events.some((e) => e.type === Event.JOIN), 'JOIN');
+});
+
+test('SUBSCRIBE while Redis is away is served; the next resumption tells that it is not stored', async (t) => {
+  const gateway = await cluster.add('gateway', '--timer-tick', '10ms', '--raystream-check-period', '1m');
+  const channel = unique('room');
+  const client = await attached(t, { port: gateway.raystreamPort });
+  const cache = cluster.services.cache;
+  await cache.kill();
+  const { position } = await client.subscribe(kChannel, channel);
+  await publish(channel, 1);
+  await waitFor(() => messages(client, channel).length === 1, 'an event');
+  await gateway.kill();
+  await cache.start();
+  const next = await resumed(t, there, kept(client), [{ kind: kChannel, name: channel, position }]);
+  assert.deepEqual(next.answer.ended.map(({ name }) => name), [channel]);
+  await next.subscribe(kChannel, channel, { from: last(client, channel) });
 });

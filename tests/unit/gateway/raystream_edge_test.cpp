@@ -7,6 +7,7 @@
 
 #include "libs/actor/system.hpp"
 #include "libs/raystream/server_keys.hpp"
+#include "libs/raystream/state_keys.hpp"
 #include "services/gateway/app.hpp"
 #include "tests/support/raystream_client.hpp"
 
@@ -121,6 +122,56 @@ TEST_P(RaystreamEdgeTest, ASessionThatIsToBeResumedBeginsAnew) {
   EXPECT_NE(client.session().id(), resumption.session_id);
   client.call(1, "no.such");
   EXPECT_EQ(client.receive_error().error_code(), v1::NOT_FOUND);
+}
+
+Config stores_sessions() {
+  Config config;
+  config.raystream.state_keys = {raystream::StateKeys::generate("state")};
+  return config;
+}
+
+TEST_P(RaystreamEdgeTest, ASessionThatCannotBeLookedUpBeginsAnew) {
+  Gateway gateway(stores_sessions());
+  RaystreamClient client = connect(gateway);
+  const raystream::Resumption resumption{"018f0000-0000-7000-8000-000000000000",
+                                         crypto::Secret(std::string(32, 'x'))};
+  client.send_frame(client.init(gateway.client(), &resumption));
+  ASSERT_TRUE(client.read_response());
+  EXPECT_FALSE(client.handshake().resumed());
+  EXPECT_EQ(gateway.metric("raymesh_gateway_raystream_resumptions_total{outcome=\"unavailable\"}"),
+            1);
+}
+
+TEST_P(RaystreamEdgeTest, WhileASessionIsLookedUpNothingMayCome) {
+  Gateway gateway(stores_sessions());
+  const raystream::Resumption resumption{"018f0000-0000-7000-8000-000000000000",
+                                         crypto::Secret(std::string(32, 'x'))};
+  RaystreamClient client = connect(gateway);
+  const std::string init = client.init(gateway.client(), &resumption);
+  client.send_frame(init);
+  client.send_frame(init);
+  EXPECT_EQ(client.receive_close(), ErrorCode::kInvalidRequest);
+  ASSERT_TRUE(client.closed);
+  EXPECT_NE(client.closed->reason.find("second"), std::string::npos) << client.closed->reason;
+  // One that goes meanwhile leaves nothing behind.
+  {
+    RaystreamClient gone = connect(gateway);
+    gone.send_frame(gone.init(gateway.client(), &resumption));
+  }
+  EXPECT_TRUE(gateway.becomes("raymesh_gateway_raystream_sessions{state=\"open\"}", 0));
+}
+
+TEST_P(RaystreamEdgeTest, ALookUpDoesNotOutlastTheHandshake) {
+  Config config = stores_sessions();
+  config.raystream.handshake_timeout = 150ms;
+  config.raystream.check_period = 20ms;
+  Gateway gateway(config);
+  const raystream::Resumption resumption{"018f0000-0000-7000-8000-000000000000",
+                                         crypto::Secret(std::string(32, 'x'))};
+  RaystreamClient client = connect(gateway);
+  client.send_frame(client.init(gateway.client(), &resumption));
+  ASSERT_TRUE(client.read_response()) << "half of the time is left for the answer";
+  EXPECT_FALSE(client.handshake().resumed());
 }
 
 TEST_P(RaystreamEdgeTest, BeforeAttachNothingCanBeCalled) {
@@ -484,6 +535,14 @@ TEST(RaystreamOffTest, WithoutKeysThereIsNoRaystream) {
   const auto half = make_app(config, env)->start();
   ASSERT_FALSE(half.ok());
   EXPECT_NE(half.error().message.find("--raystream-keys"), std::string::npos);
+  config.raystream.state_keys = {"no key at all"};
+  EXPECT_FALSE(make_app(config, env)->start().ok());
+  config.raystream.keys = {raystream::ServerKeys::generate("k")};
+  config.raystream.state_keys = config.raystream.keys;
+  const auto same = make_app(config, env)->start();
+  ASSERT_FALSE(same.ok());
+  EXPECT_NE(same.error().message.find("--raystream-state-keys"), std::string::npos);
+  config.raystream.state_keys = {};
   config.raystream.keys = {"no key at all"};
   EXPECT_FALSE(make_app(config, env)->start().ok());
 }
