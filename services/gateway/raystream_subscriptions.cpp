@@ -37,10 +37,9 @@ class RaystreamSubscriptions::Subscription final : public RelaySink {
     take_done()(position);
   }
   void refused(const Error& error) override {
-    const Error copy = error;
     auto call = take_done();
     all.erase(key);
-    call(copy);
+    call(error);
   }
   void events(const EventBlockPtr& block) override {
     if (state != State::kLive) return;
