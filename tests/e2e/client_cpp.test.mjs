@@ -55,6 +55,39 @@ for (const kind of ['ws', 'tcp']) {
     await assert.rejects(session.call('no.such'), { code: 'not_found', status: 404, errorCode: 'NOT_FOUND' });
   });
 
+  test(`${kind}: a channel: members, messages in order, many at once, and the end when it is revoked`, async () => {
+    const session = connect(kind);
+    const other = connect(kind);
+    const channel = `cpp-room-${kind}`;
+    const watched = session.subscribe(channel, { presence: true });
+    await watched.ready;
+    assert.equal((await watched.next()).value.type, 'join');
+    const plain = other.subscribe(channel);
+    await plain.ready;
+    const join = (await watched.next()).value;
+    assert.deepEqual([join.type, join.data.id], ['join', join.id]);
+    const count = 200;
+    const sent = Promise.all(Array.from({ length: count }, (_, n) => (n % 2 ? session : other).call('realtime.publish', { channel, payload: n })));
+    const read = async (subscription) => {
+      const got = [];
+      while (got.length < count) {
+        const { value } = await subscription.next();
+        assert.equal(value.type, 'message');
+        got.push(value.data);
+      }
+      return got;
+    };
+    const [first, second] = await Promise.all([read(watched), read(plain)]);
+    assert.ok((await sent).every(({ delivered }) => delivered === 2));
+    assert.deepEqual(first, second);
+    assert.deepEqual([...first].sort((a, b) => a - b), Array.from({ length: count }, (_, n) => n));
+    await session.call('realtime.revoke', { channel });
+    assert.equal((await plain.next()).value.type, 'end');
+    await assert.rejects(plain.next(), { code: 'permission_denied', status: 403 });
+    const table = session.subscribe('users', { kind: 'table' });
+    await assert.rejects(table.ready, { code: 'not_found' });
+  });
+
   test(`${kind}: a write with an idempotency key happens once, also when gateways die under it`, async () => {
     const session = connect(kind);
     const table = `keyed_${kind}`;

@@ -233,6 +233,7 @@ bool Connection::take_message(FrameType type, const char* data, int size) {
       v1::Event event;
       if (!event.ParseFromArray(data, size)) return false;
       settings_.on_event(event);
+      for (const v1::Event& one : event.more()) settings_.on_event(one);
       return true;
     }
     case FrameType::kResume: {
@@ -395,7 +396,7 @@ asio::awaitable<Outcome> Connection::call(const CallRequest& request) {
 }
 
 asio::awaitable<Outcome> Connection::subscribe(v1::StreamKind kind, std::string name, bool on,
-                                               std::string from) {
+                                               std::string from, bool presence) {
   const std::shared_ptr<Connection> self = shared_from_this();
   OpenCall open(*this);
   v1::Subscribe subscribe;
@@ -404,6 +405,8 @@ asio::awaitable<Outcome> Connection::subscribe(v1::StreamKind kind, std::string 
   subscribe.set_name(std::move(name));
   subscribe.set_on(on);
   subscribe.set_from_position(std::move(from));
+  subscribe.set_presence(presence);
+  subscribe.set_batches(true);
   send(FrameType::kSubscribe, {subscribe.SerializeAsString()});
   while (!open.pending().done) co_await open.pending().changed.wait();
   Outcome outcome = std::move(open.pending().outcome);

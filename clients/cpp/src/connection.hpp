@@ -81,7 +81,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<Outcome> call(const CallRequest& request);
   /// The result is the position behind which events come.
   asio::awaitable<Outcome> subscribe(v1::StreamKind kind, std::string name, bool on,
-                                     std::string from);
+                                     std::string from, bool presence = false);
 
   /// A normal end, which ends the session, too. Returns when the connection has gone.
   asio::awaitable<void> close();

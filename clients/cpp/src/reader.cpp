@@ -5,7 +5,7 @@ namespace {
 
 EventType type_of(int number) {
   return number >= static_cast<int>(EventType::kInsert) &&
-                 number <= static_cast<int>(EventType::kReset)
+                 number <= static_cast<int>(EventType::kEnd)
              ? static_cast<EventType>(number)
              : EventType::kUnknown;
 }

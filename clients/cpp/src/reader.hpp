@@ -50,6 +50,7 @@ struct Topic {
   std::string name;
   /// Of the last event that was seen; empty: none yet.
   std::string position;
+  bool presence = false;
   /// Asked for over the connection that is up.
   bool live = false;
   /// The server has answered that it has it: its stored session knows it, and RESUME may name it.

@@ -18,7 +18,13 @@ Session::TopicPtr Session::find_topic(int kind, const std::string& name) const {
 
 void Session::take_event(const v1::Event& event) {
   const TopicPtr topic = find_topic(event.kind(), event.name());
-  if (!topic || !topic->take(event)) return;
+  if (!topic) return;
+  const bool some_ended = topic->take(event);
+  if (event.type() == v1::Event::END)
+    return fail_topic(topic,
+                      Error(ErrorCode::kPermissionDenied, 403, "permission_denied",
+                            "the subscription to \"" + topic->name + "\" was revoked", {}, false));
+  if (!some_ended) return;
   std::erase_if(topic->readers, [](const auto& reader) { return reader->is_over(); });
   if (topic->readers.empty())
     asio::co_spawn(
@@ -40,9 +46,11 @@ void Session::add_reader(const std::shared_ptr<Reader>& reader, const std::strin
     topic->kind = static_cast<v1::StreamKind>(kind);
     topic->name = name;
     topic->position = options.from_;
-  } else if (!options.from_.empty()) {
-    return reader->fail(
-        invalid_option('"' + name + "\" is subscribed to already: `from` is for its first reader"));
+    topic->presence = options.presence_;
+  } else if (!options.from_.empty() || (options.presence_ && !topic->presence)) {
+    return reader->fail(invalid_option(
+        '"' + name +
+        "\" is subscribed to already: `from` and `presence` are for its first reader"));
   }
   reader->topic = topic;
   topic->readers.insert(reader);
@@ -62,8 +70,8 @@ void Session::subscribe_topic(const ConnectionPtr& connection, const TopicPtr& t
 
 asio::awaitable<void> Session::ask_for_topic(std::shared_ptr<Session> /*kept*/,
                                              ConnectionPtr connection, TopicPtr topic) {
-  const Outcome outcome =
-      co_await connection->subscribe(topic->kind, topic->name, true, topic->position);
+  const Outcome outcome = co_await connection->subscribe(topic->kind, topic->name, true,
+                                                         topic->position, topic->presence);
   // A connection that went: the next one asks again.
   if (outcome.lost) co_return;
   if (outcome.error) co_return fail_topic(topic, *outcome.error);
@@ -81,6 +89,8 @@ asio::awaitable<void> Session::resume_topics(ConnectionPtr connection) {
     subscription.set_kind(topic->kind);
     subscription.set_name(topic->name);
     subscription.set_position(topic->position);
+    subscription.set_presence(topic->presence);
+    subscription.set_batches(true);
     asked.push_back(std::move(subscription));
     going.insert(key);
   }

@@ -173,6 +173,7 @@ class Driver {
       SubscribeOptions options;
       if (command.text("kind") == "table") options.kind(StreamKind::kTable);
       if (command.has("from")) options.from(base64_decode(command.text("from")).value());
+      if (command.has("presence")) options.presence();
       auto made = std::make_unique<Subscription>(client_->subscribe(command.text("name"), options));
       const std::lock_guard lock(mutex_);
       subscriptions_[command.text("id")] = std::move(made);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bin } from '../../../tests/support/paths.mjs';
 
-const kTypes = ['unknown', 'insert', 'update', 'delete', 'message', 'join', 'leave', 'reset'];
+const kTypes = ['unknown', 'insert', 'update', 'delete', 'message', 'join', 'leave', 'reset', 'end'];
 
 export class ClientError extends Error {
   constructor({ message, ...rest }) {
@@ -17,7 +17,7 @@ export class ClientError extends Error {
 class Subscription {
   constructor(driver, name, options) {
     this.driver = driver;
-    this.made = driver.send('subscribe', { name, kind: options.kind, from: options.from && Buffer.from(options.from).toString('base64') });
+    this.made = driver.send('subscribe', { name, kind: options.kind, presence: options.presence ? 'yes' : undefined, from: options.from && Buffer.from(options.from).toString('base64') });
     this.id = String(driver.lastId);
     this.ready = this.made.then(() => driver.send('ready', { subscription: this.id }));
     this.ready.catch(() => {});

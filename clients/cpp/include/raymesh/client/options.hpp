@@ -97,11 +97,14 @@ class SubscribeOptions {
   /// To go on behind this position (Event::position); default: from now on. Of the first reader of
   /// a name only: the others join where it is.
   SubscribeOptions& from(std::string position) { return from_ = std::move(position), *this; }
+  /// Of a channel: kJoin and kLeave, too. As `from` of the first reader only.
+  SubscribeOptions& presence(bool value = true) { return presence_ = value, *this; }
 
  private:
   friend class Session;
   StreamKind kind_ = StreamKind::kChannel;
   std::string from_;
+  bool presence_ = false;
 };
 
 }  // namespace raymesh::client

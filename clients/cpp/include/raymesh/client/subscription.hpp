@@ -22,7 +22,10 @@ enum class EventType : uint8_t {
   kMessage = 4,
   kJoin = 5,
   kLeave = 6,
-  kReset = 7,  // events before `position` were missed and cannot be had any more
+  // Events before `position` were missed and cannot be had any more; with the id "presence" it is
+  // kJoin and kLeave alone.
+  kReset = 7,
+  kEnd = 8,  // the server has ended the subscription, because it was revoked: an Error follows
 };
 
 struct Event {
