@@ -1,10 +1,11 @@
-// clients/js and two gateways behind one address, as a load balancer would have them: the session goes on when the gateway that has it is
+// clients/js and clients/cpp, and two gateways behind one address, as a load balancer would have them: the session goes on when the gateway that has it is
 // killed, or the network breaks.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
+import { Session } from '../../clients/cpp/tests/driver.mjs';
 import { raymesh } from '../../clients/js/dist/esm/index.js';
 import { startCluster } from '../support/cluster.mjs';
 import { waitFor } from '../support/processes.mjs';
@@ -58,35 +59,47 @@ async function balancer(t, kind) {
   return b;
 }
 
-function connect(url, options = {}) {
-  const client = raymesh({ url, apiKey: cluster.apiKey, webSocket: WebSocket, serverKeys, timeoutMs: 120_000, ...options });
+/** Either client: call, sessionId, subscribe (with ready and next), close. */
+const languages = {
+  js(options) {
+    const client = raymesh({ ...options, webSocket: WebSocket });
+    return { call: (...args) => client.call(...args), sessionId: async () => client.raystream.sessionId, subscribe: (name) => client.realtime.subscribe(name), close: () => client.close() };
+  },
+  cpp(options) {
+    const session = new Session(options);
+    return { call: (...args) => session.call(...args), sessionId: async () => (await session.status()).sessionId, subscribe: (name) => session.subscribe(name), close: () => session.quit() };
+  },
+};
+
+function connect(language, url) {
+  const client = languages[language]({ url, apiKey: cluster.apiKey, serverKeys, timeoutMs: 120_000 });
   clients.push(client);
   return client;
 }
 
-for (const kind of ['ws', 'tcp']) {
-  test(`${kind}: the gateway is killed, again and again: the session stays, and nothing that is read fails`, async (t) => {
+for (const [language, kind] of [['js', 'ws'], ['js', 'tcp'], ['cpp', 'ws'], ['cpp', 'tcp']]) {
+  test(`${language}, ${kind}: the gateway is killed, again and again: the session stays, and nothing that is read fails`, async (t) => {
     const lb = await balancer(t, kind);
-    const client = connect(lb.url);
-    const session = () => client.raystream.sessionId;
+    const client = connect(language, lb.url);
+    const session = () => client.sessionId();
     await client.call('raystream.echo', 0);
-    const id = session();
+    const id = await session();
     assert.match(id, /^[0-9a-f-]{36}$/);
     for (let i = 1; i <= 4; ++i) {
       const reading = Array.from({ length: 20 }, (_, n) => client.call('raystream.echo', i * 100 + n));
       await gateways[lb.first].kill();
       assert.deepEqual(await Promise.all(reading), Array.from({ length: 20 }, (_, n) => i * 100 + n));
-      assert.equal(session(), id, 'resumed');
+      assert.equal(await session(), id, 'resumed');
       await gateways[lb.first].start();
       lb.first = 1 - lb.first;
     }
   });
 
-  test(`${kind}: a network that breaks in every moment: the session stays`, async (t) => {
+  test(`${language}, ${kind}: a network that breaks in every moment: the session stays`, async (t) => {
     const lb = await balancer(t, kind);
-    const client = connect(lb.url);
+    const client = connect(language, lb.url);
     await client.call('raystream.echo', 0);
-    const id = client.raystream.sessionId;
+    const id = await client.sessionId();
     let stop = false;
     const breaking = (async () => {
       while (!stop) {
@@ -104,19 +117,20 @@ for (const kind of ['ws', 'tcp']) {
     stop = true;
     await breaking;
     assert.equal(await reading, key);
-    assert.equal(client.raystream.sessionId, id, 'resumed every time');
+    assert.equal(await client.sessionId(), id, 'resumed every time');
   });
 
-  test(`${kind}: a subscription under a publisher: every event once and in order, though its gateway is killed again and again`, async (t) => {
+  test(`${language}, ${kind}: a subscription under a publisher: every event once and in order, though its gateway is killed again and again`, async (t) => {
     const lb = await balancer(t, kind);
-    const client = connect(lb.url);
+    const client = connect(language, lb.url);
     const channel = `hist:${randomBytes(6).toString('hex')}`;
-    const subscription = client.realtime.subscribe(channel);
+    const subscription = client.subscribe(channel);
     await subscription.ready;
-    const id = client.raystream.sessionId;
+    const id = await client.sessionId();
     const got = [];
     const reading = (async () => {
-      for await (const event of subscription) {
+      for (;;) {
+        const { value: event } = await subscription.next();
         assert.equal(event.type, 'message');
         if (event.data === 'end') return;
         got.push(event.data);
@@ -150,6 +164,6 @@ for (const kind of ['ws', 'tcp']) {
     await publish('end');
     await reading;
     assert.deepEqual(got, Array.from({ length: sent }, (_, i) => i));
-    assert.equal(client.raystream.sessionId, id, 'resumed every time');
+    assert.equal(await client.sessionId(), id, 'resumed every time');
   });
 }
