@@ -1,15 +1,23 @@
-"""./dev bench [crypto] [raystream.core | raystream.events | raystream.resume] [request] [realtime | realtime.PART | fanout] [--repeats N] [--seconds N] [--write-docs]"""
+"""./dev bench [crypto] [raystream | raystream.PART] [request] [realtime | realtime.PART | fanout] [--repeats N] [--seconds N] [--write-docs]"""
 import argparse
 
 import crypto
 import fanout
+import raystream_calls
 import raystream_core
 import raystream_events
 import raystream_resume
 import realtime
 import request
 
-SUITES = {"crypto": crypto.run, "raystream.core": raystream_core.run, "raystream.events": raystream_events.run, "raystream.resume": raystream_resume.run, "request": request.run, "realtime": realtime.run, **{f"realtime.{name}": part for name, part in realtime.PARTS.items()},
+
+def raystream(*arguments):
+    for part in (raystream_core.run, raystream_calls.calls, raystream_calls.idle, raystream_events.run, raystream_resume.run):
+        part(*arguments)
+
+
+SUITES = {"crypto": crypto.run, "raystream": raystream, "raystream.core": raystream_core.run, "raystream.calls": raystream_calls.calls,
+          "raystream.idle": raystream_calls.idle, "raystream.events": raystream_events.run, "raystream.resume": raystream_resume.run, "request": request.run, "realtime": realtime.run, **{f"realtime.{name}": part for name, part in realtime.PARTS.items()},
           "fanout": fanout.run}
 
 parser = argparse.ArgumentParser(prog="./dev bench", description="Measures raymesh beside its peers, in one run each.")

@@ -54,6 +54,7 @@ void RaystreamCall::attach() {
   if (key_->development && !session_->is_local())
     return fail(Error(errors::kForbiddenOrigin,
                       "the development key works only with a loopback Host and Origin"));
+  identify();
   context.set_project(key_->project_id);
   context.set_traceparent(trace_.to_string());
   context.set_request_id(request_id_);

@@ -70,13 +70,21 @@ RaystreamCall::RaystreamCall(RaystreamSession& session, const CallFrame& first,
     : session_(&session),
       id_(first.call_id),
       method_(method),
-      begun_(Clock::now()),
+      begun_(session.last_frame()),
       started_(begun_) {
   worker_ = &session.worker();
   is_attach_ = method_ && method_->name == kAttachMethod;
+  if (first.traceparent.empty()) return;
   const auto incoming = TraceContext::parse(first.traceparent);
-  trace_ = incoming ? incoming->child() : TraceContext::start();
-  append_request_id(request_id_);
+  if (incoming) trace_ = incoming->child();
+  has_trace_ = incoming.has_value();
+}
+
+// What a log or a service knows the call by; most small calls need none of it.
+void RaystreamCall::identify() {
+  if (!has_trace_) trace_ = TraceContext::start();
+  has_trace_ = true;
+  if (request_id_.empty()) append_request_id(request_id_);
 }
 
 RaystreamCall::~RaystreamCall() {
@@ -129,7 +137,7 @@ Status RaystreamCall::add(std::string_view args) {
 
 void RaystreamCall::start() {
   complete_ = true;
-  started_ = Clock::now();
+  started_ = session_->last_frame();
   args_bytes_ = args_.size();
   client_ = session_->client();
   if (is_attach_) begin_attach();
@@ -166,7 +174,7 @@ bool RaystreamCall::find_key() {
     case KeyResolver::State::kAsked:
       break;
   }
-  waiting_ = true;
+  waiting_ = waited_ = true;
   worker_->keys.wait([self = shared_from_this()](const KeyResolver::Answer& answer) {
     self->waiting_ = false;
     self->key_answered_ = true;
@@ -182,8 +190,9 @@ bool RaystreamCall::find_key() {
 // False: waits for a lease of tokens, or has failed.
 bool RaystreamCall::within_rate() {
   if (!core().config.rate_limits) return true;
-  const RateGate::Verdict verdict = core().rates.admit(*key_, client_, passed_, Clock::now(), [&] {
-    waiting_ = true;
+  const auto now = waited_ ? Clock::now() : started_;
+  const RateGate::Verdict verdict = core().rates.admit(*key_, client_, passed_, now, [&] {
+    waiting_ = waited_ = true;
     return UniqueFunction<void()>([self = shared_from_this()]() mutable {
       Core& core = self->core();
       const size_t thread = self->worker_->index;
@@ -202,8 +211,9 @@ bool RaystreamCall::within_rate() {
 }
 
 void RaystreamCall::dispatch() {
-  if (method_->name == kEchoMethod) return reply(200, args_);
+  if (!method_->route) return echo();
   if (!may_use(*method_->route, key_.get())) return fail(lacks_capability(*method_->route));
+  identify();
   context.set_project(key_->project_id);
   context.set_traceparent(trace_.to_string());
   context.set_request_id(request_id_);
@@ -223,6 +233,27 @@ void RaystreamCall::dispatch() {
     forward();
   }
   release_memory();
+}
+
+// The arguments; with "bytes=n" as its query, repeated or cut to that size: what a client asks for
+// to see a round trip of calls and answers of a given size.
+void RaystreamCall::echo() {
+  constexpr std::string_view kBytes = "bytes=";
+  constexpr size_t kMost = 1'024;
+  if (query_text_.empty()) return reply(200, args_);
+  const std::string_view text = query_text_;
+  size_t size = 0;
+  const auto [end, error] = std::from_chars(text.data() + std::min(kBytes.size(), text.size()),
+                                            text.data() + text.size(), size);
+  if (!text.starts_with(kBytes) || error != std::errc() || end != text.data() + text.size() ||
+      size > kMost || (size > 0 && args_.empty()))
+    return fail(
+        Error(errors::kInvalidRequest,
+              "the query of raystream.echo is bytes=n, at most 1024, with arguments to repeat"));
+  std::string answer;
+  answer.reserve(size);
+  while (answer.size() < size) answer.append(args_, 0, size - answer.size());
+  reply(200, answer);
 }
 
 void RaystreamCall::forward() {
@@ -351,7 +382,7 @@ void RaystreamCall::fail(const Error& error) {
   status_ = error.http_status();
   if (status_ == 429) core().probe.rate_limited();
   if (status_ == 500)
-    log::error("call failed", {{"request_id", request_id_},
+    log::error("call failed", {{"request_id", request_id()},
                                {"method", method_ ? method_->name : std::string_view("none")},
                                {"error", error.message}});
   RaystreamSession& session = *session_;

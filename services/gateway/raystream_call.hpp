@@ -57,16 +57,20 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   void sent(size_t bytes) { sent_ += bytes; }
   size_t args_bytes() const { return args_bytes_; }
   Clock::duration duration() const { return Clock::now() - started_; }
-  std::string_view request_id() const { return request_id_; }
+  std::string_view request_id() { return identify(), request_id_; }
+  /// A line in the access log; a round trip that was only asked for to see one has none.
+  bool is_logged() const { return !method_ || method_->route || is_attach_ || status_ >= 400; }
   std::string_view trace_id() const;
 
  private:
   void send_call(std::string_view method, std::string payload,
                  const rpc::CallOptions& options) override;
   void run();
+  void identify();
   bool find_key();
   bool within_rate();
   void dispatch();
+  void echo();
   void forward();
   /// On behalf of the session's user.
   void forward_with_user(const rpc::CallOptions& options);
@@ -97,6 +101,8 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   const Clock::time_point begun_;
   Clock::time_point started_;
   TraceContext trace_;
+  bool has_trace_ = false;
+  bool waited_ = false;  // so that started_ is not now
 
   // Of auth.attach.
   bool attaching_ = false;  // no other one may run meanwhile

@@ -119,8 +119,12 @@ const Table& table() {
 }  // namespace
 
 const RaystreamMethod* find_raystream_method(std::string_view name) {
+  // A thread's calls are often of one method, one after the other.
+  thread_local const RaystreamMethod* last = nullptr;
+  if (last && last->name == name) return last;
   const auto it = table().by_name.find(name);
-  return it == table().by_name.end() ? nullptr : it->second;
+  if (it == table().by_name.end()) return nullptr;
+  return last = it->second;
 }
 
 const RaystreamMethod& subscribe_method() {

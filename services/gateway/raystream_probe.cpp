@@ -113,12 +113,10 @@ void RaystreamProbe::state_write_refused() {
 void RaystreamProbe::fenced() {
   fenced_.add();
 }
-void RaystreamProbe::frame_received(size_t bytes) {
-  frames_in_.add();
-  bytes_in_.add(static_cast<double>(bytes));
-}
-void RaystreamProbe::frame_sent() {
-  frames_out_.add();
+void RaystreamProbe::frames(size_t received, size_t received_bytes, size_t sent) {
+  if (received > 0) frames_in_.add(static_cast<double>(received));
+  if (received_bytes > 0) bytes_in_.add(static_cast<double>(received_bytes));
+  if (sent > 0) frames_out_.add(static_cast<double>(sent));
 }
 void RaystreamProbe::bytes_sent(size_t bytes) {
   bytes_out_.add(static_cast<double>(bytes));

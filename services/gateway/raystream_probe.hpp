@@ -46,8 +46,7 @@ class RaystreamProbe {
   void state_write_refused();
   /// A session that another connection has taken over.
   void fenced();
-  void frame_received(size_t bytes);
-  void frame_sent();
+  void frames(size_t received, size_t received_bytes, size_t sent);
   void bytes_sent(size_t bytes);
   void decrypt_failed();
   /// By whom: the code that the gateway has closed with; kNone also for an end by the client.

@@ -86,7 +86,7 @@ Core& RaystreamSession::core() const {
 }
 
 void RaystreamSession::begin() {
-  last_frame_ = last_progress_ = opened_;
+  read_at_ = last_frame_ = last_progress_ = opened_;
   arm_timer();
   if (!websocket_ && stream_.is_tls()) {
     state_ = State::kTls;
@@ -169,6 +169,7 @@ void RaystreamSession::read() {
     const IoResult r = stream_.read(worker_.scratch.get(), Worker::kScratch);
     switch (r.state) {
       case IoState::kDone: {
+        read_at_ = Clock::now();
         const std::span<char> bytes(worker_.scratch.get(), r.bytes);
         websocket_ ? take_websocket(bytes) : take_stream(bytes);
         if (state_ != State::kOpen) return;
@@ -233,8 +234,16 @@ void RaystreamSession::flush() {
     core().threads.post(worker_.index, [self = shared_from_this()] { tell(*self, Readable{}); });
 }
 
+// Once for many small frames: all threads share the counters.
+void RaystreamSession::report_frames() {
+  if (frames_in_ + frames_out_ == 0) return;
+  core().raystream_probe.frames(std::exchange(frames_in_, 0), std::exchange(bytes_in_, 0),
+                                std::exchange(frames_out_, 0));
+}
+
 void RaystreamSession::after_message() {
   flush();
+  report_frames();
   if (draining_ && state_ == State::kOpen && calls_.empty()) {
     close(ErrorCode::kServiceUnavailable, "the gateway is stopping: connect anew");
     flush();
@@ -258,12 +267,13 @@ void RaystreamSession::take_stream(std::span<char> bytes) {
 }
 
 void RaystreamSession::take_frame(std::span<char> frame) {
-  core().raystream_probe.frame_received(frame.size());
+  ++frames_in_;
+  bytes_in_ += frame.size();
   if (handshake_) return shake_hands(frame);
   raystream::Incoming in;
   const raystream::Refusal refusal = session_.open(frame, in);
   if (refusal) return refuse(refusal);
-  last_frame_ = Clock::now();
+  last_frame_ = read_at_;
   missed_beats_ = 0;
   if (in.type == FrameType::kClose) {
     core().raystream_probe.closed(ErrorCode::kNone);
@@ -313,7 +323,7 @@ void RaystreamSession::accept() {
   }
   append_message(response.bytes());
   probe.handshake(RaystreamProbe::Handshake::kDone);
-  probe.frame_sent();
+  ++frames_out_;
   handshake_.reset();
   shaken_ = last_frame_ = Clock::now();
   arm_timer();
@@ -343,7 +353,7 @@ bool RaystreamSession::send_frame(FrameType type, std::initializer_list<std::str
     end();
     return false;
   }
-  core().raystream_probe.frame_sent();
+  ++frames_out_;
   return true;
 }
 

@@ -78,6 +78,8 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   bool is_attached() const { return attached_; }
   bool is_local() const { return local_; }
   const std::string& client() const { return client_; }
+  /// When the client's last frame was read: for what a frame begins, as good as the time now.
+  Clock::time_point last_frame() const { return last_frame_; }
   const std::string& key_hash() const { return principal_.key_hash; }
   std::string_view access_token() const { return principal_.access_token; }
   void answer(RaystreamCall& call);
@@ -137,6 +139,7 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   void arm_timer();
 
   // Frames.
+  void report_frames();
   void take_stream(std::span<char> bytes);
   raystream::Expected expected() const;
   void take_frame(std::span<char> frame);
@@ -227,9 +230,14 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   uint64_t first_handshake_at_ = 0;  // Unix milliseconds
   const Clock::time_point opened_;
   Clock::time_point shaken_{};         // when the handshake was done
+  Clock::time_point read_at_{};        // the bytes that are being looked at
   Clock::time_point last_frame_{};     // of the client
   Clock::time_point last_progress_{};  // of writing
   Clock::time_point token_checked_{};
+
+  // Counted since the last report to the metrics.
+  uint32_t frames_in_ = 0, frames_out_ = 0;
+  size_t bytes_in_ = 0;
 
   std::unordered_map<uint64_t, std::shared_ptr<RaystreamCall>> calls_;
   // Calls with large answers, each of which sends a piece in turn.

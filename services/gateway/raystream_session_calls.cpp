@@ -195,7 +195,7 @@ void RaystreamSession::answer_error(RaystreamCall& call, const Error& error) {
 // The answer is sealed: the id is free again.
 void RaystreamSession::finish(RaystreamCall& call) {
   core().raystream_probe.call_finished(call.method(), call.status(), call.duration());
-  if (core().config.access_log && log::enabled(log::Level::kInfo))
+  if (core().config.access_log && call.is_logged() && log::enabled(log::Level::kInfo))
     log::write(
         log::Level::kInfo,
         {.project = principal_.project,

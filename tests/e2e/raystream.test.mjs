@@ -270,6 +270,17 @@ for (const mode of ['dev', 'separate'])
       assert.equal((await client.call('raystream.echo', Buffer.from('still here'))).result.toString(), 'still here');
     });
 
+    test('raystream.echo answers in a size that was asked for', async (t) => {
+      const client = await open(t);
+      const echo = async (args, query) => (await client.call('raystream.echo', Buffer.from(args), { query })).result.toString();
+      assert.equal(await echo('abc', 'bytes=8'), 'abcabcab');
+      assert.equal(await echo('abc', 'bytes=2'), 'ab');
+      assert.equal(await echo('', 'bytes=0'), '');
+      assert.equal((await echo('x', 'bytes=1024')).length, 1024);
+      for (const query of ['bytes=1025', 'bytes=', 'bytes=1x', 'bytes', 'b', 'bytes=-1']) await fails(echo('x', query), 'invalid_request', 400);
+      await fails(echo('', 'bytes=1'), 'invalid_request', 400);
+    });
+
     test('timeout-ms shortens the wait for a service', async (t) => {
       const client = await open(t);
       await callJson(client, 'db.migrate', { sql: 'CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN NEW; END $$; DROP TABLE IF EXISTS slow; CREATE TABLE slow (id int); CREATE TRIGGER slow BEFORE INSERT ON slow FOR EACH ROW EXECUTE FUNCTION slow()' });
