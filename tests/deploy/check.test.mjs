@@ -98,6 +98,12 @@ Options of x (in the file below "x:"):
                              it from a file. RAYMESH_X_SYSTEM_URL
 `;
 
+test('a port that nobody can reach is found', () => {
+  refuses(ruleProblems, (find) => find('Service', 'raymesh-gateway').spec.ports.pop(), /raymesh-gateway: no Service leads to port 4100 \(raystream-listen\)/);
+  refuses(ruleProblems, (find) => find('NetworkPolicy', 'gateway').spec.ingress[0].ports.pop(), /raymesh-gateway: no NetworkPolicy lets anybody reach port 4100/);
+  refuses(ruleProblems, (find) => delete find('NetworkPolicy', 'realtime-public').spec.ingress, /raymesh-realtime: no NetworkPolicy lets anybody reach port 4004/);
+});
+
 test('flags, variables and file forms are read from --help', () => {
   const { flags, variables } = parseHelp(HELP);
   for (const flag of ['listen', 'system-url', 'system-url-file', 'config']) assert.ok(flags.has(flag), flag);
@@ -117,6 +123,7 @@ test('keys, arguments, variables and files that a binary does not know are found
   refuses(strict, (find) => (container(find).env = [{ name: 'RAYMESH_STORAGE_X', value: '1' }]), /RAYMESH_STORAGE_X/);
   refuses(options, (find, folder) => (folder.config.storage['system-url-file'] = '/etc/raymesh/secrets/other'), /no volume puts a file at/);
   refuses(options, (find, folder) => (folder.config.storage.listen = '0.0.0.0:6002'), /no port for listen/);
+  refuses(options, (find, folder) => (folder.config.gateway['raystream-listen'] = '0.0.0.0:4101'), /no port for raystream-listen/);
   refuses(options, (find, folder) => (folder.config.mail = { host: 'x' }), /no Deployment runs the section mail/);
 });
 

@@ -95,7 +95,7 @@ export function optionProblems(folder, help) {
       const settings = { ...Object.fromEntries(Object.entries(config).filter(([key]) => !sections.includes(key))), ...config[section] };
       for (const [key, value] of Object.entries(settings)) needs(value, `raymesh.yaml: ${key}`);
       const listens = (container.ports ?? []).map((p) => p.containerPort);
-      for (const key of ['listen', 'public-listen'].filter((k) => settings[k])) {
+      for (const key of Object.keys(settings).filter((k) => k === 'listen' || k.endsWith('-listen'))) {
         if (!listens.includes(Number(settings[key].split(':').pop()))) problems.push(`${manifest}: no port for ${key}: ${settings[key]}`);
       }
     }

@@ -136,6 +136,27 @@ function* network(manifests) {
   }
 }
 
+// What a service listens on is of use to nobody without a Service and a hole in the network policies.
+function* exposed(manifests, config) {
+  const named = (kind) => manifests.filter((m) => m.kind === kind).map((m) => m.object);
+  for (const [section, options] of Object.entries(config)) {
+    const deployment = named('Deployment').find((d) => d.metadata.name === `raymesh-${section}`);
+    if (!deployment) continue;
+    const { labels } = deployment.spec.template.metadata;
+    const ports = deployment.spec.template.spec.containers.flatMap((c) => c.ports ?? []);
+    for (const [option, address] of Object.entries(options).filter(([name]) => name === 'listen' || name.endsWith('-listen'))) {
+      const number = Number(String(address).split(':').at(-1));
+      const port = ports.find((p) => p.containerPort === number);
+      if (!port) continue; // options.mjs says so
+      const services = named('Service').filter((s) => matches(labels, { matchLabels: s.spec.selector }));
+      if (!services.some((s) => s.spec.ports.some((p) => p.targetPort === port.name))) yield `raymesh-${section}: no Service leads to port ${number} (${option})`;
+      const policies = named('NetworkPolicy').filter((p) => Object.keys(p.spec.podSelector).length > 0 && matches(labels, p.spec.podSelector));
+      const open = policies.some((p) => (p.spec.ingress ?? []).some((rule) => rule.ports?.some((r) => r.port === port.name || r.port === number)));
+      if (!open) yield `raymesh-${section}: no NetworkPolicy lets anybody reach port ${number} (${option})`;
+    }
+  }
+}
+
 function* kustomize({ files, kustomization }) {
   const byHand = ['kustomization.yaml', 'raymesh.yaml', 'migrate.yaml', 'secrets.example.yaml'];
   const fields = ['apiVersion', 'kind', 'namespace', 'resources', 'configMapGenerator', 'images'];
@@ -158,7 +179,7 @@ export function stores({ manifests, kustomization }) {
 export function ruleProblems(folder) {
   const { manifests, config } = folder;
   const known = stores(folder);
-  const problems = [...kustomize(folder), ...selectors(manifests), ...network(manifests)];
+  const problems = [...kustomize(folder), ...selectors(manifests), ...network(manifests), ...exposed(manifests, config)];
   const longest = (milliseconds(config['shutdown-delay']) + milliseconds(config.drain)) / 1000;
   for (const manifest of manifests.filter(podSpec)) {
     for (const problem of [...lockdown(manifest), ...references(manifest, known)]) problems.push(`${manifest}: ${problem}`);
