@@ -132,6 +132,31 @@ for (const kind of ['ws', 'tcp']) {
     assert.ok((await read).data >= 0, JSON.stringify(await read));
   });
 
+  test(`${kind}: events of a channel come, in order and all of them, also over a gateway that is killed`, async () => {
+    const [session, publisher] = [connect(kind), connect('tcp')];
+    const channel = `hist:cpp-${kind}-${randomBytes(4).toString('hex')}`;
+    const publish = (n) => publisher.call('realtime.publish', { channel, payload: { n } });
+    const room = session.subscribe(channel);
+    await room.ready;
+    for (let n = 0; n < 5; ++n) await publish(n);
+    for (let n = 0; n < 5; ++n) assert.deepEqual((await room.next()).value.data, { n });
+    await cluster.services.gateway.kill();
+    await cluster.services.gateway.start();
+    for (let n = 5; n < 10; ++n) await publish(n);
+    let last;
+    for (let n = 5; n < 10; ++n) {
+      last = (await room.next()).value;
+      assert.deepEqual([last.type, last.data], ['message', { n }]);
+    }
+    // Another session goes on behind a position.
+    const later = connect(kind).subscribe(channel, { from: last.position });
+    await later.ready;
+    await publish(10);
+    assert.deepEqual((await later.next()).value.data, { n: 10 });
+    await room.close();
+    await assert.rejects(connect(kind).subscribe('notes', { kind: 'table' }).ready, { errorCode: 'NOT_FOUND' });
+  });
+
   test(`${kind}: a wrong API key, a wrong pin and a dead port fail clearly`, async () => {
     await assert.rejects(connect(kind, { apiKey: 'dc_wrong' }).call('info'), { status: 401, code: 'invalid_api_key' });
     const pins = [{ id: serverKeys[0].id, publicKey: new Uint8Array(32).fill(7) }];
