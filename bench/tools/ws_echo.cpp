@@ -38,7 +38,7 @@ class Echo : public std::enable_shared_from_this<Echo> {
 
  private:
   void read() {
-    thread_local const std::unique_ptr<char[]> scratch(new char[kScratch]);
+    thread_local std::unique_ptr<char[]> scratch(new char[kScratch]);
     const net::IoResult r = stream_.read(scratch.get(), kScratch);
     if (r.state == IoState::kWantRead) return wait();
     if (r.state != IoState::kDone) return end();
