@@ -4,8 +4,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
-#include <random>
 
+#include "clients/cpp/src/retry.hpp"
 #include "clients/cpp/src/server_keys.hpp"
 
 namespace raymesh::client {
@@ -13,7 +13,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr int kTries = 3;
 constexpr std::chrono::seconds kConnectTimeout{15};
 // A connection that has lived so long was a good one.
 constexpr std::chrono::seconds kSettled{10};
@@ -27,13 +26,6 @@ constexpr std::string_view kSafe[] = {
 
 bool is_safe(std::string_view method) {
   return std::find(std::begin(kSafe), std::end(kSafe), method) != std::end(kSafe);
-}
-
-/// A random time between 0 and min(100 ms * 2^attempt, 10 s).
-milliseconds backoff(int attempt) {
-  thread_local std::minstd_rand random{std::random_device{}()};
-  const int64_t most = std::min<int64_t>(int64_t{100} << std::min(attempt, 10), 10'000);
-  return milliseconds(std::uniform_int_distribution<int64_t>(0, most)(random));
 }
 
 std::vector<raystream::Cipher> read_ciphers(const std::vector<std::string>& names) {

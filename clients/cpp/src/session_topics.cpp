@@ -3,6 +3,7 @@
 #include <boost/asio/detached.hpp>
 #include <set>
 
+#include "clients/cpp/src/retry.hpp"
 #include "clients/cpp/src/session.hpp"
 
 namespace raymesh::client {
@@ -70,14 +71,26 @@ void Session::subscribe_topic(const ConnectionPtr& connection, const TopicPtr& t
 
 asio::awaitable<void> Session::ask_for_topic(std::shared_ptr<Session> /*kept*/,
                                              ConnectionPtr connection, TopicPtr topic) {
-  const Outcome outcome = co_await connection->subscribe(topic->kind, topic->name, true,
-                                                         topic->position, topic->presence);
-  // A connection that went: the next one asks again.
-  if (outcome.lost) co_return;
-  if (outcome.error) co_return fail_topic(topic, *outcome.error);
-  topic->set_known();
-  // Events behind it may have come already.
-  if (topic->position.empty()) topic->position = outcome.result;
+  // What was there before waits for a part behind the gateway as long as that is away.
+  const bool was_there = !topic->position.empty();
+  for (int attempt = 0;; ++attempt) {
+    const Outcome outcome = co_await connection->subscribe(topic->kind, topic->name, true,
+                                                           topic->position, topic->presence);
+    // A connection that went: the next one asks again.
+    if (outcome.lost) co_return;
+    if (!outcome.error) {
+      topic->set_known();
+      // Events behind it may have come already.
+      if (topic->position.empty()) topic->position = outcome.result;
+      co_return;
+    }
+    const Error& error = *outcome.error;
+    if (!error.retryable() || (!was_there && attempt + 1 >= kTries))
+      co_return fail_topic(topic, error);
+    co_await pause(error.retry_after() + backoff(attempt));
+    if (ending_ || connection->is_over() || find_topic(topic->kind, topic->name) != topic)
+      co_return;
+  }
 }
 
 asio::awaitable<void> Session::resume_topics(ConnectionPtr connection) {

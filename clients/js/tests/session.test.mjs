@@ -307,6 +307,37 @@ test('a session that is gone begins anew, and its subscriptions go on from their
   assert.notEqual(session.sessionId, sessionId);
 });
 
+test('a subscription is asked for again while realtime is away: a new one three times, one that was there as long as it takes', async () => {
+  const backend = await backendOf('tcp');
+  const { channels } = backend;
+  const session = sessionOf(backend);
+  await session.connect();
+  const subscribe = channels.subscribe.bind(channels);
+  let refused = 0;
+  const refuse = (times) => {
+    refused = 0;
+    channels.subscribe = (...all) => {
+      if (refused === times) return subscribe(...all);
+      refused += 1;
+      throw new CallFailed(9, 503, 'unavailable', 'no realtime node is up');
+    };
+  };
+  refuse(Infinity);
+  await assert.rejects(session.subscribe('news').ready, { code: 'unavailable', status: 503 });
+  assert.equal(refused, 3);
+  refuse(2);
+  const subscription = session.subscribe('news');
+  await subscription.ready;
+  channels.publish('news', '1');
+  assert.equal((await subscription.next()).value.data, 1);
+  refuse(5);
+  backend.sessions.clear();
+  backend.cut();
+  channels.publish('news', '2');
+  assert.equal((await subscription.next()).value.data, 2);
+  assert.equal(refused, 5);
+});
+
 test('CLOSE from the gateway: another connection takes over after SERVICE_UNAVAILABLE, a new session after CONFLICT and SESSION_EXPIRED', async () => {
   const backend = await backendOf('ws');
   const session = sessionOf(backend);
