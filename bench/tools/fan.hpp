@@ -63,27 +63,6 @@ std::string mqtt_publish(const std::string& topic, std::string_view payload);
 
 std::string fill(std::string text, size_t channel, std::string_view payload = {});
 
-class FanSubscribers {
- public:
-  FanSubscribers(const FanConfig& config, FanProgress& progress);
-  ~FanSubscribers();
-  /// Connects everybody, at most `config.handshakes` at a time; returns how many are open after
-  /// `timeout_s`.
-  size_t connect_all(double timeout_s);
-  /// Receives for this long, or until `until_delivered` deliveries were seen.
-  void receive(double seconds, uint64_t until_delivered = UINT64_MAX);
-  /// Receives until this many deliveries were seen or none has come for `quiet_s`.
-  void receive_rest(uint64_t until_delivered, double quiet_s);
-  void start_measuring();
-
-  LatencyHistogram latency;
-  uint64_t duplicates = 0, reordered = 0, closed = 0;
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
-
 /// Publishes until `progress.stop`, and returns after `progress.close`; runs on a thread of its
 /// own.
 void run_publisher(const FanConfig& config, FanProgress& progress);

@@ -6,8 +6,7 @@
 #include <cstdio>
 #include <thread>
 
-#include "bench/tools/fan.hpp"
-#include "bench/tools/raystream_fan.hpp"
+#include "bench/tools/fan_receiver.hpp"
 
 namespace {
 
@@ -63,11 +62,12 @@ FanConfig config_of(const Arguments& a) {
   return config;
 }
 
-template <class Subscribers>
 int run(const Arguments& a, const FanConfig& config) {
   const auto pids = a.pids("--pids");
   FanProgress progress;
-  Subscribers subscribers(config, progress);
+  const auto made = config.raystream_port != 0 ? raystream_receiver(config, progress)
+                                               : websocket_receiver(config, progress);
+  FanReceiver& subscribers = *made;
   const Usage unconnected = usage_of(pids);
   const double connect_own = own_cpu_seconds();
   const int64_t connect_start = now_ns();
@@ -166,7 +166,5 @@ int main(int argc, char** argv) {
                      "--api-key"},
                     {"--nats", "--mqtt"});
   alarm(600);
-  const FanConfig config = config_of(a);
-  return config.raystream_port != 0 ? run<RaystreamSubscribers>(a, config)
-                                    : run<FanSubscribers>(a, config);
+  return run(a, config_of(a));
 }

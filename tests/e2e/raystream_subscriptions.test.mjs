@@ -22,7 +22,6 @@ const fails = async (promise, code, errorCode) => {
   return error;
 };
 const jsonOf = (event) => JSON.parse(event.data);
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 for (const mode of ['dev', 'separate'])
   describe(mode, () => {
@@ -143,7 +142,8 @@ for (const mode of ['dev', 'separate'])
         assert.ok(position.equals(from.position));
         joiners.push({ client: joiner, begin, from: jsonOf(from) });
       }
-      await pause(50);
+      const joined = n;
+      await waitFor(() => n >= joined + 20, 'messages after the last one has joined');
       running = false;
       await load;
       const last = n - 1;
@@ -282,11 +282,12 @@ for (const mode of ['dev', 'separate'])
       assert.deepEqual(await publish(channel, 1), { delivered: 0 });
       assert.deepEqual(await publish(other, 1), { delivered: 2 });
       assert.equal((await api('POST', 'revoke', { identity: user.id })).closed, 1);
+      const second = Math.floor(Date.now() / 1_000);
       await waitFor(() => guest.of(other).length === 2, 'END of the other one');
       assert.equal(guest.of(other)[1].type, Event.END);
       assert.deepEqual(await publish(other, 2), { delivered: 1 });
-      // A new one is none of those that were revoked.
-      await pause(1_100);
+      // A new one is none of those that were revoked: of the same second it might be one.
+      await waitFor(() => Date.now() >= (second + 1) * 1_000, 'the next second');
       await guest.subscribe(kChannel, other);
       assert.deepEqual(await publish(other, 3), { delivered: 2 });
     });

@@ -23,6 +23,10 @@ ErrorCode known(int number) {
 
 }  // namespace
 
+// Programs that use the client see none of the libraries' headers, so it has its own list.
+static_assert(static_cast<int>(ErrorCode::kInvalidNonce) ==
+              static_cast<int>(raystream::ErrorCode::kInvalidNonce));
+
 std::string_view name_of(ErrorCode code) {
   if (code == ErrorCode::kNone) return "NONE";
   return raystream::name_of(static_cast<raystream::ErrorCode>(code));

@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
-#include "bench/tools/fan.hpp"
+#include "bench/tools/fan_receiver.hpp"
 
 namespace raymesh::bench {
 namespace {
@@ -14,26 +15,6 @@ namespace {
 // RFC 6455 section 1.3's sample key: its answer is known, so nothing has to be hashed.
 constexpr std::string_view kKey = "dGhlIHNhbXBsZSBub25jZQ==";
 constexpr std::string_view kAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
-struct Subscriber {
-  enum class State : uint8_t { kNew, kUpgrading, kGreeting, kOpen, kClosed };
-  int fd = -1;
-  State state = State::kNew;
-  uint32_t channel = 0;
-  uint64_t next_sequence = 0;  // 0: none seen yet
-  uint64_t skipped = 0;        // sequences below it that have not come
-  std::string out;             // the handshake, until it is sent
-  std::string in;              // an unfinished frame header or handshake
-  uint64_t frame_left = 0;     // payload bytes of the current frame still to come
-  uint8_t opcode = 0;
-  std::string carry;  // an unfinished marker, or a NATS greeting
-};
-
-uint64_t digits(std::string_view text) {
-  uint64_t v = 0;
-  for (char c : text) v = v * 10 + static_cast<uint64_t>(c - '0');
-  return v;
-}
 
 bool all_digits(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -126,36 +107,49 @@ std::string mqtt_publish(const std::string& topic, std::string_view payload) {
   return mqtt_packet(0x30, mqtt_text(topic).append(payload));
 }
 
-struct FanSubscribers::Impl {
-  Impl(const FanConfig& c, FanProgress& p, FanSubscribers& o)
-      : config(c), progress(p), owner(o), epoll(epoll_create1(EPOLL_CLOEXEC)), all(c.subscribers) {
-    for (size_t i = 0; i < all.size(); ++i) all[i].channel = static_cast<uint32_t>(i % c.channels);
+namespace {
+
+class WebSocketReceiver final : public FanReceiver {
+ public:
+  WebSocketReceiver(const FanConfig& config, FanProgress& progress)
+      : FanReceiver(config, progress), all_(config.subscribers) {
+    for (size_t i = 0; i < all_.size(); ++i)
+      all_[i].channel = static_cast<uint32_t>(i % config.channels);
+  }
+  ~WebSocketReceiver() override {
+    for (const Subscriber& s : all_)
+      if (s.fd >= 0) close_with_reset(s.fd);
   }
 
-  void start(Subscriber& s) {
-    const auto index = static_cast<size_t>(&s - all.data());
+ private:
+  struct Subscriber {
+    enum class State : uint8_t { kNew, kUpgrading, kGreeting, kOpen, kClosed };
+    int fd = -1;
+    State state = State::kNew;
+    uint32_t channel = 0;
+    Order order;
+    std::string out;          // the handshake, until it is sent
+    std::string in;           // an unfinished frame header or handshake
+    uint64_t frame_left = 0;  // payload bytes of the current frame still to come
+    uint8_t opcode = 0;
+    std::string carry;  // an unfinished marker, or a NATS greeting
+  };
+
+  void start(size_t number) override {
+    Subscriber& s = all_[number];
     const Target target =
-        parse_target(fill(config.urls[index % config.urls.size()], s.channel), "ws");
+        parse_target(fill(config_.urls[number % config_.urls.size()], s.channel), "ws");
     s.fd = connect_loopback(target.host, target.port);
-    s.out = upgrade_request(target, config.dialect == Dialect::kMqtt
+    s.out = upgrade_request(target, config_.dialect == Dialect::kMqtt
                                         ? std::vector<std::string>{"Sec-WebSocket-Protocol: mqtt"}
                                         : std::vector<std::string>{});
     s.state = Subscriber::State::kUpgrading;
-    epoll_event e{};
-    e.events = EPOLLIN | EPOLLOUT | EPOLLET;
-    e.data.ptr = &s;
-    epoll_ctl(epoll, EPOLL_CTL_ADD, s.fd, &e);
-    ++handshakes;
+    watch(s.fd, &s);
   }
 
   void close_subscriber(Subscriber& s) {
-    if (s.state == Subscriber::State::kOpen)
-      ++owner.closed, --open;
-    else
-      --handshakes;
+    lost(std::exchange(s.fd, -1), s.state == Subscriber::State::kOpen);
     s.state = Subscriber::State::kClosed;
-    close(s.fd);
-    s.fd = -1;
   }
 
   bool send_pending(Subscriber& s) {
@@ -167,25 +161,25 @@ struct FanSubscribers::Impl {
     return true;
   }
 
-  void opened(Subscriber& s) {
+  void take_in(Subscriber& s) {
     s.state = Subscriber::State::kOpen;
     s.carry.clear();
     s.carry.shrink_to_fit();
     s.out.shrink_to_fit();
-    --handshakes;
-    ++open;
+    opened();
   }
 
-  void on_event(Subscriber& s, uint32_t events) {
+  void on_event(void* subscriber, uint32_t events) override {
+    Subscriber& s = *static_cast<Subscriber*>(subscriber);
     if (s.fd < 0) return;
     if ((events & EPOLLOUT) && !send_pending(s)) return close_subscriber(s);
     if ((events & ~EPOLLOUT) == 0) return;
     for (;;) {
-      const ssize_t n = recv(s.fd, buffer.data(), buffer.size(), 0);
+      const ssize_t n = recv(s.fd, buffer_.data(), buffer_.size(), 0);
       if (n < 0 && (errno == EAGAIN || errno == ENOTCONN)) return;
       if (n <= 0) return close_subscriber(s);
-      consume(s, {buffer.data(), static_cast<size_t>(n)});
-      if (s.fd < 0 || static_cast<size_t>(n) < buffer.size()) return;
+      consume(s, {buffer_.data(), static_cast<size_t>(n)});
+      if (s.fd < 0 || static_cast<size_t>(n) < buffer_.size()) return;
     }
   }
 
@@ -199,8 +193,8 @@ struct FanSubscribers::Impl {
       const std::string rest = s.in.substr(end + 4);
       s.in.clear();
       s.in.shrink_to_fit();
-      if (config.dialect == Dialect::kPlain) {
-        opened(s);
+      if (config_.dialect == Dialect::kPlain) {
+        take_in(s);
       } else {
         s.state = Subscriber::State::kGreeting;
         append_client_frame(s.out, 2, greeting(s));
@@ -214,14 +208,14 @@ struct FanSubscribers::Impl {
 
   std::string greeting(const Subscriber& s) const {
     const std::string channel = "ch" + std::to_string(s.channel);
-    if (config.dialect == Dialect::kMqtt)
-      return mqtt_connect("s" + std::to_string(&s - all.data())) + mqtt_subscribe(channel);
+    if (config_.dialect == Dialect::kMqtt)
+      return mqtt_connect("s" + std::to_string(&s - all_.data())) + mqtt_subscribe(channel);
     return "CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB " + channel + " 1\r\nPING\r\n";
   }
 
   // NATS: PONG to our PING; MQTT: CONNACK (4 bytes), then SUBACK (5 bytes).
   bool greeted(const std::string& answer) const {
-    if (config.dialect == Dialect::kNats) return answer.find("PONG") != std::string::npos;
+    if (config_.dialect == Dialect::kNats) return answer.find("PONG") != std::string::npos;
     return answer.size() >= 9 && answer[3] == 0 && static_cast<uint8_t>(answer[4]) == 0x90;
   }
 
@@ -261,10 +255,10 @@ struct FanSubscribers::Impl {
     if (s.opcode >= 8) return;
     if (s.state == Subscriber::State::kGreeting) {
       s.carry += piece;
-      if (greeted(s.carry)) opened(s);
+      if (greeted(s.carry)) take_in(s);
       return;
     }
-    if (config.dialect == Dialect::kNats && piece == "PING\r\n") {
+    if (config_.dialect == Dialect::kNats && piece == "PING\r\n") {
       append_client_frame(s.out, 2, "PONG\r\n");
       if (!send_pending(s)) close_subscriber(s);
       return;
@@ -276,7 +270,7 @@ struct FanSubscribers::Impl {
       const std::string joined = std::move(s.carry);
       s.carry.clear();
       if (is_marker(joined)) {
-        delivery(s, joined);
+        delivered(s.order, joined);
         piece.remove_prefix(std::min(want, piece.size()));
       }
     }
@@ -289,7 +283,7 @@ struct FanSubscribers::Impl {
         return;
       }
       if (is_marker(piece)) {
-        delivery(s, piece);
+        delivered(s.order, piece);
         piece.remove_prefix(kMarkerBytes);
       } else {
         piece.remove_prefix(1);
@@ -297,102 +291,13 @@ struct FanSubscribers::Impl {
     }
   }
 
-  void delivery(Subscriber& s, std::string_view marker) {
-    const uint64_t sequence = digits(marker.substr(1, 10));
-    if (sequence < s.next_sequence && s.skipped == 0) {
-      ++owner.duplicates;
-      return;
-    }
-    if (sequence < s.next_sequence) {
-      --s.skipped;
-      ++owner.reordered;
-    } else {
-      // Channels begin at 1, and everybody was there before.
-      s.skipped += sequence - std::max<uint64_t>(s.next_sequence, 1);
-      s.next_sequence = sequence + 1;
-    }
-    if (measuring) {
-      if (now == 0) now = now_ns();
-      owner.latency.record(now - static_cast<int64_t>(digits(marker.substr(12, 19))));
-    }
-    ++batch;
-  }
-
-  void poll(int timeout_ms) {
-    epoll_event events[512];
-    const int n = epoll_wait(epoll, events, 512, timeout_ms);
-    for (int i = 0; i < n; ++i) {
-      now = 0;
-      on_event(*static_cast<Subscriber*>(events[i].data.ptr), events[i].events);
-      if (batch > 0) {
-        progress.delivered.fetch_add(batch, std::memory_order_seq_cst);
-        batch = 0;
-        if (progress.publisher_waits.load(std::memory_order_seq_cst)) {
-          progress.wake.fetch_add(1, std::memory_order_release);
-          progress.wake.notify_one();
-        }
-      }
-    }
-  }
-
-  const FanConfig& config;
-  FanProgress& progress;
-  FanSubscribers& owner;
-  int epoll;
-  std::vector<Subscriber> all;
-  std::vector<char> buffer = std::vector<char>(size_t{256} << 10);
-  int handshakes = 0;
-  size_t open = 0;
-  uint64_t batch = 0;
-  int64_t now = 0;
-  bool measuring = false;
+  std::vector<Subscriber> all_;
 };
 
-FanSubscribers::FanSubscribers(const FanConfig& config, FanProgress& progress)
-    : impl_(std::make_unique<Impl>(config, progress, *this)) {}
+}  // namespace
 
-FanSubscribers::~FanSubscribers() {
-  // With a reset: thousands of sockets in TIME_WAIT would make the next run's connect() look for a
-  // free port for longer than the server takes.
-  const linger none{1, 0};
-  for (Subscriber& s : impl_->all) {
-    if (s.fd < 0) continue;
-    setsockopt(s.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    close(s.fd);
-  }
-  close(impl_->epoll);
-}
-
-size_t FanSubscribers::connect_all(double timeout_s) {
-  const int64_t until = now_ns() + static_cast<int64_t>(timeout_s * 1e9);
-  size_t next = 0;
-  while (impl_->open < impl_->all.size() && now_ns() < until) {
-    while (next < impl_->all.size() &&
-           static_cast<size_t>(impl_->handshakes) < impl_->config.handshakes)
-      impl_->start(impl_->all[next++]);
-    impl_->poll(50);
-  }
-  return impl_->open;
-}
-
-void FanSubscribers::receive(double seconds, uint64_t until_delivered) {
-  const int64_t until = now_ns() + static_cast<int64_t>(seconds * 1e9);
-  while (now_ns() < until &&
-         impl_->progress.delivered.load(std::memory_order_relaxed) < until_delivered)
-    impl_->poll(20);
-}
-
-void FanSubscribers::receive_rest(uint64_t until_delivered, double quiet_s) {
-  const auto delivered = [this] { return impl_->progress.delivered.load(); };
-  for (uint64_t before = UINT64_MAX; delivered() < until_delivered && delivered() != before;) {
-    before = delivered();
-    receive(quiet_s, until_delivered);
-  }
-}
-
-void FanSubscribers::start_measuring() {
-  latency.clear();
-  impl_->measuring = true;
+std::unique_ptr<FanReceiver> websocket_receiver(const FanConfig& config, FanProgress& progress) {
+  return std::make_unique<WebSocketReceiver>(config, progress);
 }
 
 }  // namespace raymesh::bench
