@@ -65,7 +65,11 @@ class ClientStream : public StreamHandler, public std::enable_shared_from_this<C
   void half_close() { connection_->send_end(id_, {}); }
   /// Takes no messages until `resume`, which gives what has waited before it returns.
   void pause() { connection_->pause(id_); }
-  void resume() { connection_->resume(id_); }
+  void resume() {
+    connection_->resume(id_);
+    // The service learns only by what is written that it may send again.
+    wake();
+  }
 
   void on_headers(const Headers& headers) final;
   void on_bad_message(std::string_view why, bool too_large) final;

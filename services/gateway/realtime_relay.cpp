@@ -293,7 +293,6 @@ void RealtimeRelay::link_done(RelayLink& link, const std::string& reason) {
 void RealtimeRelay::move_channels(Node& node) {
   const auto channels = std::exchange(node.channels, {});
   node.feeds.clear();
-  node.missed.left = 0;
   for (Channel* channel : channels) {
     cut(*channel);
     channel->node = nullptr;
@@ -308,6 +307,7 @@ void RealtimeRelay::move_channels(Node& node) {
     }
     if (stays) place(*channel);
   }
+  node.missed.left = 0;
 }
 
 /// Nothing more comes from its feed.
@@ -323,6 +323,15 @@ void RealtimeRelay::cut(Channel& channel) {
       s->state = Subscription::State::kWaiting;
       channel.waiting.push_back(id);
     }
+  }
+  // The channel is ahead of those that have not got all that they have missed.
+  if (at && channel.node->missed.left > 0) {
+    const auto behind = std::make_shared<const ChannelPosition>(channel.node->missed.at);
+    for (const auto& ids : channel.node->missed.ids)
+      for (const uint64_t id : ids) {
+        const auto it = channel.subscriptions.find(id);
+        if (it != channel.subscriptions.end() && it->second->from == at) it->second->from = behind;
+      }
   }
   for (size_t worker = 0; worker < out_.size(); ++worker)
     if (std::exchange(channel.live[worker], 0) > 0) hand(worker, RelayCut{channel.number});

@@ -109,7 +109,7 @@ class RealtimeRelay final : private RelayLink::Owner {
     // The RelayMessages that follow are for those alone.
     struct {
       uint32_t left = 0;
-      ChannelPosition at;
+      ChannelPosition at;                      // what they have got of it
       std::vector<std::vector<uint64_t>> ids;  // by thread
     } missed;
   };

@@ -107,6 +107,7 @@ void RealtimeRelay::take_messages(Node& node, std::string_view bytes) {
       ++at.offset;
       block.add_message(channel.name, at, fields.text());
     }
+  if (is_missed) node.missed.at = at;
   core_.raystream_probe.relayed(count);
   // With the first subscription of a feed, what it has missed is what the feed begins with.
   if (!is_missed || (at.epoch == channel.at.epoch && at.offset > channel.at.offset))
