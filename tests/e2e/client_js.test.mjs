@@ -109,6 +109,24 @@ for (const kind of ['ws', 'tcp']) {
     assert.ok(rows === done || rows === done + failed.length, `${rows} rows of ${done} writes that were acknowledged, ${failed.length} unknown`);
   });
 
+  test(`${kind}: channels that are left and taken up again at once, before SUBSCRIBE or its end was answered`, async () => {
+    const client = connect(kind);
+    await client.connect();
+    for (let i = 0; i < 20; ++i) {
+      const channel = `again-${kind}-${i}`;
+      const first = client.realtime.subscribe(channel);
+      await new Promise((sent) => setImmediate(sent));
+      void first.close();
+      const second = client.realtime.subscribe(channel);
+      await second.ready;
+      void second.close();
+      const third = client.realtime.subscribe(channel);
+      await third.ready;
+      assert.equal(await client.realtime.publish(channel, i), 1);
+      assert.equal((await third.next()).value.data, i);
+    }
+  });
+
   test(`${kind}: a channel: messages in order, members, positions, and through a gateway that is killed`, async () => {
     const client = connect(kind, { timeoutMs: 60_000 });
     const other = connect(kind, { timeoutMs: 60_000 });

@@ -37,7 +37,7 @@ export interface Progress {
 
 interface Pending {
   resolve(answer: Answer): void;
-  reject(error: RaymeshError): void;
+  reject(error: unknown): void;
   status: number;
   parts: Uint8Array[];
   size: number;
@@ -78,11 +78,13 @@ export class Connection {
   private result: HandshakeResult | undefined;
   private readyResolve!: () => void;
   private readyReject!: (error: RaymeshError) => void;
-  private resumed: { resolve(r: { expiresAt: number; ended: m.ResumeSubscription[] }): void; reject(error: RaymeshError): void } | undefined;
+  private resumed: { resolve(r: { ended: m.ResumeSubscription[]; resumption: Resumption }): void; reject(error: RaymeshError): void } | undefined;
   private heartbeatTimer: ReturnType<typeof setInterval> | undefined;
   private unanswered = 0;
   /** The handshake is done; rejects with why it failed. */
   readonly ready: Promise<void>;
+  /** Since the end. Calls without an answer of their own reject with its very error. */
+  ended: Ended | undefined;
 
   constructor(
     private readonly transport: Transport,
@@ -114,8 +116,8 @@ export class Connection {
   get isOver(): boolean {
     return this.state === 'closed';
   }
-  /** A copy: what resumes this session, once it is attached. */
-  resumption(): Resumption {
+  // A copy, made when the answer that attaches comes: the connection may end with the frame behind that.
+  private resumption(): Resumption {
     return { sessionId: this.sessionId, secret: Uint8Array.from(this.result!.secrets.resumption) };
   }
 
@@ -191,7 +193,11 @@ export class Connection {
   }
 
   private begin(result: HandshakeResult): void {
-    if (this.state !== 'handshake') return;
+    if (this.state !== 'handshake') {
+      // It has ended meanwhile.
+      for (const secret of Object.values(result.secrets)) secret.fill(0);
+      return;
+    }
     const { platform } = this.options;
     this.result = result;
     this.incoming = new Direction(platform, result.cipher, result.secrets.s2c);
@@ -216,7 +222,7 @@ export class Connection {
         this.attachedNow();
         // The gateway drops the old secret with the next frame that it sees.
         this.heartbeat();
-        this.resumed?.resolve(answer);
+        this.resumed?.resolve({ ended: answer.ended, resumption: this.resumption() });
         this.resumed = undefined;
         return;
       }
@@ -244,7 +250,13 @@ export class Connection {
     call.parts.push(part.result);
     call.size += part.result.length;
     if (call.size > kMaxCallBytes) throw new Refused('INVALID_REQUEST', 'a result of more than 16 MiB');
-    call.onDownload?.(call.size);
+    try {
+      call.onDownload?.(call.size);
+    } catch (error) {
+      // The application's own; it is told by its call.
+      this.take(part.callId)?.reject(error);
+      return;
+    }
     if (part.more) return;
     this.pending.delete(part.callId);
     call.resolve({ status: call.status, result: call.parts.length === 1 ? call.parts[0]! : concat(...call.parts) });
@@ -311,7 +323,7 @@ export class Connection {
     const { callId, answer } = this.expectAnswer(progress.onDownload);
     if (args.length > kMaxCallBytes)
       this.take(callId)?.reject(new RaymeshError(`arguments of ${args.length} bytes; a call takes 16 MiB`, { status: 413, code: 'body_too_large', errorCode: 'INVALID_REQUEST' }));
-    else void this.sendCall(callId, method, args, metadata, progress.onUpload);
+    else this.sendCall(callId, method, args, metadata, progress.onUpload).catch((error: unknown) => this.take(callId)?.reject(error));
     return { callId, answer };
   }
 
@@ -321,15 +333,17 @@ export class Connection {
     do {
       const head = m.RpcCall.encode({ callId, more: true, ...first }).length;
       // The field's tag and length take at most 5 bytes.
-      const part = args.subarray(sent, sent + Math.max(0, Math.min(this.limit, kPart) - head - 5));
+      const room = Math.min(this.limit, kPart) - head - 5;
+      if (room <= 0) throw new RaymeshError('the metadata of the call is too large', { status: 431, code: 'headers_too_large', errorCode: 'INVALID_REQUEST' });
+      const part = args.subarray(sent, sent + room);
       sent += part.length;
-      if (part.length === 0 && sent < args.length) {
-        this.take(callId)?.reject(new RaymeshError('the metadata of the call is too large', { status: 431, code: 'headers_too_large', errorCode: 'INVALID_REQUEST' }));
-        return;
-      }
       this.send(FrameType.Call, m.RpcCall.encode({ callId, ...first, args: part, more: sent < args.length }));
       first = {};
-      onUpload?.(sent, args.length);
+      try {
+        onUpload?.(sent, args.length);
+      } catch (error) {
+        this.take(callId)?.reject(error);
+      }
       if (sent < args.length && this.transport.pending() + this.unsealed > kHighWater) await new Promise<void>((go) => this.drained.push(go));
     } while (sent < args.length && this.pending.has(callId) && !this.isOver);
     // Given up on the way. There is no message to say so; but JSON that ends too early is refused as a whole, which ends the call. What is
@@ -340,7 +354,7 @@ export class Connection {
   private expectAnswer(onDownload?: Progress['onDownload']): { callId: number; answer: Promise<Answer> } {
     const callId = ++this.lastCall;
     const answer = new Promise<Answer>((resolve, reject) => {
-      if (this.isOver) reject(networkError('the connection has ended'));
+      if (this.ended) reject(this.ended.error);
       else this.pending.set(callId, { resolve, reject, status: 0, parts: [], size: 0, onDownload });
     });
     answer.catch(() => {});
@@ -352,23 +366,26 @@ export class Connection {
     this.pending.delete(callId);
   }
 
-  /** The limit rises with the answer and before anything that follows it is looked at. */
-  async attach(apiKey: string, accessToken: string): Promise<void> {
+  /** Gives what resumes this session. The limit rises with the answer and before anything that follows it is looked at. */
+  async attach(apiKey: string, accessToken: string): Promise<Resumption> {
     const { callId, answer } = this.expectAnswer();
+    let resumption: Resumption;
     const pending = this.pending.get(callId);
     if (pending) {
       const { resolve } = pending;
       pending.resolve = (given) => {
         this.attachedNow();
+        resumption = this.resumption();
         resolve(given);
       };
-      void this.sendCall(callId, 'auth.attach', m.Attach.encode({ apiKey, accessToken }), {}, undefined);
+      this.sendCall(callId, 'auth.attach', m.Attach.encode({ apiKey, accessToken }), {}, undefined).catch((error: unknown) => this.take(callId)?.reject(error));
     }
     m.Attached.decode((await answer).result);
+    return resumption!;
   }
 
-  /** Takes as many as fit into the frame; gives those that did not, and those that are gone on the server. */
-  async resume(subscriptions: m.ResumeSubscription[]): Promise<{ left: m.ResumeSubscription[]; ended: m.ResumeSubscription[] }> {
+  /** Takes as many as fit into the frame; gives those that did not, those that are gone on the server, and what resumes this session from now on. */
+  async resume(subscriptions: m.ResumeSubscription[]): Promise<{ left: m.ResumeSubscription[]; ended: m.ResumeSubscription[]; resumption: Resumption }> {
     const fit: m.ResumeSubscription[] = [];
     const left: m.ResumeSubscription[] = [];
     let size = 0;
@@ -377,11 +394,11 @@ export class Connection {
       (size + bytes <= kUnattachedLimit && left.length === 0 ? fit : left).push(subscription);
       size += bytes;
     }
-    const answered = new Promise<{ ended: m.ResumeSubscription[] }>((resolve, reject) => (this.resumed = { resolve, reject }));
+    if (this.ended) throw this.ended.error;
+    const answered = new Promise<{ ended: m.ResumeSubscription[]; resumption: Resumption }>((resolve, reject) => (this.resumed = { resolve, reject }));
     this.send(FrameType.Resume, m.Resume.encode({ subscriptions: fit }));
-    if (this.isOver) throw networkError('the connection has ended');
     this.state = 'resume pending';
-    return { left, ended: (await answered).ended };
+    return { left, ...(await answered) };
   }
 
   private takeEvents({ more, ...event }: m.EventMessage & { more: m.EventMessage[] }): void {
@@ -422,8 +439,9 @@ export class Connection {
   /** A normal end: the session is over, too. Done when everything has been handed to the transport. */
   async close(): Promise<void> {
     this.sendClose('NONE', '');
-    await this.tail;
+    const last = this.tail;
     this.end(new RaymeshError('the client was closed', { status: 0, code: 'closed', errorCode: 'NONE', retryable: false }), false);
+    await last;
   }
 
   /** Without a word; the session can be resumed. */
@@ -436,6 +454,7 @@ export class Connection {
     if (this.state === 'closed') return;
     const last = this.tail;
     this.state = 'closed';
+    this.ended = { error, resumable };
     clearInterval(this.heartbeatTimer);
     if (last) void last.then(() => this.transport.close());
     else this.transport.close();
@@ -445,11 +464,12 @@ export class Connection {
     this.pending.clear();
     for (const call of calls) call.reject(error);
     this.flowOn();
-    this.options.onEnd({ error, resumable });
     // Frames that are still being encrypted have their keys already.
     this.incoming?.wipe();
     this.outgoing?.wipe();
+    this.handshake.wipe();
     this.result?.secrets.resumption.fill(0);
+    this.options.onEnd({ error, resumable });
   }
 }
 

@@ -104,5 +104,8 @@ export const timedOut = (what: string, ms: number): RaymeshError =>
 export const distrust = (message: string): RaymeshError =>
   new RaymeshError(message, { status: 0, code: 'server_not_trusted', errorCode: 'UNAUTHORIZED', retryable: false });
 
+export const subscriptionClosed = (name: string): RaymeshError =>
+  new RaymeshError(`the subscription to "${name}" was closed`, { status: 0, code: 'closed', errorCode: 'NONE', retryable: false });
+
 export const sessionClosed = (): RaymeshError =>
   new RaymeshError('the client was closed', { status: 0, code: 'closed', errorCode: 'SESSION_EXPIRED', retryable: false });

@@ -55,6 +55,11 @@ export class Handshake {
     this.init = plainFrame(FrameType.Init, HandshakeInit.encode({ offer, binder: proof }));
   }
 
+  /** The private key is needed no more. */
+  wipe(): void {
+    this.pair.secret.fill(0);
+  }
+
   /** In the page's order. Throws RaymeshError `server_not_trusted`; nothing is to be said to the server then. */
   async read(response: Uint8Array): Promise<HandshakeResult> {
     const p = this.platform;
@@ -82,7 +87,7 @@ export class Handshake {
       serverPub: hello.serverPub,
       hash: p.sha256(this.init, headerOf(response), payload),
     });
-    this.pair.secret.fill(0);
+    this.wipe();
     if (!(await confirms(p, cipher, secrets, tagOf(response)))) throw distrust('the server does not have the keys of this handshake');
     return { sessionId, resumed: hello.resumed, cipher, expiresAt: hello.expiresAt, secrets };
   }

@@ -1,6 +1,6 @@
 export { raymesh, type RaymeshClient, type RaymeshOptions } from './sdk/client.js';
-export type { CallOptions, Session, SessionOptions, SessionState, SubscribeOptions } from './session.js';
-export { Subscription, SubscriptionEvent, type EventType, type SubscriptionKind } from './subscription.js';
+export type { CallOptions, Session, SessionOptions, SessionState } from './session.js';
+export { Subscription, SubscriptionEvent, type EventType, type SubscribeOptions, type SubscriptionKind } from './subscription.js';
 export { isRaymeshError, RaymeshError, type ErrorCode, type RaymeshErrorBody } from './errors.js';
 export { clearSessionCookie, readSessionToken, serializeSessionCookie, type SessionCookieOptions } from './sdk/cookies.js';
 export { decodeAccessToken, type DecodedSession, type SessionResult } from './sdk/user_session.js';

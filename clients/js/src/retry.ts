@@ -1,4 +1,6 @@
-// Waiting: with full jitter, with a deadline, until a signal.
+// How often something is tried, and waiting: with full jitter, with a deadline, until a signal.
+
+export const kTries = 3;
 
 /** A random time between 0 and min(100 ms * 2^attempt, 10 s). */
 export const backoff = (attempt: number): number => Math.random() * Math.min(100 * 2 ** attempt, 10_000);

@@ -2,13 +2,13 @@
 // be repeated, and ends with close().
 import { fromBase64, text, utf8 } from './bytes.js';
 import { Connection, type Ended, type Progress } from './connection.js';
-import { isRaymeshError, networkError, outcomeUnknown, RaymeshError, sessionClosed, timedOut, unreachable } from './errors.js';
+import { isRaymeshError, networkError, outcomeUnknown, sessionClosed, timedOut, unreachable, type RaymeshError } from './errors.js';
 import type { Resumption, ServerKey } from './handshake.js';
-import type { EventMessage, ResumeSubscription } from './messages.js';
 import type { CipherName, Platform } from './platform.js';
-import { backoff, delay, within } from './retry.js';
+import { backoff, delay, kTries, within } from './retry.js';
 import { fetchServerKeys } from './server_keys.js';
-import { kChannel, kEnd, kTable, Subscription, Topic, type SubscriptionKind } from './subscription.js';
+import type { SubscribeOptions, Subscription } from './subscription.js';
+import { Topics } from './topics.js';
 import { connectTo, type WebSocketConstructor } from './transport.js';
 
 export interface SessionOptions {
@@ -38,15 +38,6 @@ export interface SessionOptions {
 
 export type SessionState = 'idle' | 'connecting' | 'connected' | 'closed';
 
-export interface SubscribeOptions {
-  /** Default: a channel. */
-  kind?: SubscriptionKind;
-  /** The position of an event: what came after it. Without it: from now on. */
-  from?: Uint8Array;
-  /** Of a channel: `join` and `leave`, too. */
-  presence?: boolean;
-}
-
 export interface CallOptions extends Progress {
   signal?: AbortSignal;
   /** Milliseconds, all tries together; 0: none. */
@@ -61,7 +52,6 @@ export interface CallOptions extends Progress {
   metadata?: Record<string, string>;
 }
 
-const kTries = 3;
 const kConnectTimeoutMs = 15_000;
 // A connection that has lived so long was a good one.
 const kSettledMs = 10_000;
@@ -77,8 +67,8 @@ export class Session {
   private connecting: Promise<Connection> | undefined;
   private keys: readonly ServerKey[] | undefined;
   private resumption: Resumption | undefined;
-  private topics = new Map<string, Topic>();
   private ending = new AbortController();
+  private readonly topics: Topics;
   private failures = 0;  // connections in a row that came to nothing, or lived shortly
   private since = 0;
   private lastError: RaymeshError | undefined;
@@ -93,6 +83,7 @@ export class Session {
       if (bytes.length !== 32) throw new TypeError(`the server key "${id}" has ${bytes.length} bytes instead of 32`);
       return { id, publicKey: bytes };
     });
+    this.topics = new Topics(options.maxQueuedEvents ?? 10_000, this.ending.signal, () => this.connected());
   }
 
   get state(): SessionState {
@@ -110,7 +101,14 @@ export class Session {
   private change(state: SessionState, error?: RaymeshError): void {
     if (this.state_ === state || this.state_ === 'closed') return;
     this.state_ = state;
-    this.options.onStateChange?.(state, error);
+    try {
+      this.options.onStateChange?.(state, error);
+    } catch (failure) {
+      // As a listener of events: it is reported, and what has told it goes on.
+      queueMicrotask(() => {
+        throw failure;
+      });
+    }
   }
 
   // ---- Connecting ----
@@ -131,14 +129,14 @@ export class Session {
       };
       attempt.then(over, (error: RaymeshError) => {
         over();
-        for (const topic of this.topics.values()) this.failTopic(topic, error);
+        this.topics.fail(error);
         this.change('idle', error);
       });
     }
     return this.connecting;
   }
 
-  // Tries until it works, or an error says that it never will, or nobody waits for it any more.
+  // Tries until it works, or an error says that it never will, or the session is closed.
   private async connectUntilDone(): Promise<Connection> {
     this.change('connecting');
     let learnt = false;
@@ -173,7 +171,7 @@ export class Session {
   }
 
   private async connectOnce(): Promise<Connection> {
-    this.keys ??= await fetchServerKeys(this.options.url, this.options.apiKey, kConnectTimeoutMs);
+    this.keys ??= await fetchServerKeys(this.options.url, this.options.apiKey, kConnectTimeoutMs, this.ending.signal);
     const { resumption } = this;
     const connection: Connection = new Connection(connectTo(this.options.url, this.platform, this.options.webSocket), {
       platform: this.platform,
@@ -181,7 +179,7 @@ export class Session {
       ciphers: this.options.ciphers ?? this.platform.ciphers,
       resumption,
       heartbeatMs: this.options.heartbeatMs ?? 60_000,
-      onEvent: (event) => this.onEvent(event),
+      onEvent: (event) => this.topics.take(event),
       onEnd: (end) => this.onEnd(connection, end),
     });
     const timer = setTimeout(() => connection.drop(networkError(`the gateway did not answer within ${kConnectTimeoutMs} ms`)), kConnectTimeoutMs);
@@ -190,12 +188,12 @@ export class Session {
     try {
       await connection.ready;
       if (connection.isResumed) {
-        await this.resumeTopics(connection);
+        // The old secret is kept until the answer: as long as that has not come, it is the one that is valid in any case.
+        this.keep(connection, await this.topics.resume(connection));
       } else {
         this.forget();
-        await connection.attach(this.options.apiKey, this.options.accessToken ?? '');
-        this.resumption = connection.resumption();
-        for (const topic of this.topics.values()) this.subscribeTopic(connection, topic);
+        this.keep(connection, await connection.attach(this.options.apiKey, this.options.accessToken ?? ''));
+        this.topics.begin(connection);
       }
       return connection;
     } catch (error) {
@@ -207,6 +205,11 @@ export class Session {
     }
   }
 
+  private keep(connection: Connection, resumption: Resumption): void {
+    this.forget();
+    if (connection.ended?.resumable !== false) this.resumption = resumption;
+  }
+
   private forget(): void {
     this.resumption?.secret.fill(0);
     this.resumption = undefined;
@@ -214,9 +217,9 @@ export class Session {
 
   private onEnd(connection: Connection, { error, resumable }: Ended): void {
     if (!resumable) this.forget();
+    this.topics.lost(connection);
     if (this.connection !== connection) return;
     this.connection = undefined;
-    for (const topic of this.topics.values()) topic.live = false;
     if (this.ending.signal.aborted) return;
     this.lastError = error;
     // Never at once: when a gateway ends, all its clients come again.
@@ -260,13 +263,13 @@ export class Session {
         return (await within(answer, limits)).result;
       } catch (error) {
         connection.giveUp(callId);
-        if (!isRaymeshError(error) || error.code === 'Timeout' || Date.now() >= deadline) throw error;
         // Without an answer of its own: the connection went while the call was on its way.
-        const lost = connection.isOver;
+        const lost = error === connection.ended?.error;
         if (lost && !repeatable) throw this.ending.signal.aborted ? sessionClosed() : outcomeUnknown(method);
+        if (!isRaymeshError(error) || error.code === 'Timeout' || Date.now() >= deadline) throw error;
         const tries = error.errorCode === 'TIMEOUT' ? 2 : kTries;
         if (!repeatable || !error.retryable || attempt >= tries) throw error;
-        if (error.errorCode === 'SESSION_EXPIRED') {
+        if (error.errorCode === 'SESSION_EXPIRED' && !connection.isOver) {
           this.forget();
           connection.drop(error);
         }
@@ -277,112 +280,12 @@ export class Session {
     }
   }
 
-  // ---- Subscriptions ----
-
-  private onEvent(event: EventMessage): void {
-    const topic = this.topics.get(topicKey(event.kind, event.name));
-    topic?.take(event);
-    if (topic && event.type === kEnd)
-      this.failTopic(topic, new RaymeshError(`the subscription to "${topic.name}" was revoked`, { status: 403, code: 'permission_denied', errorCode: 'PERMISSION_DENIED' }));
-  }
-
   /**
    * Events of a channel or table, from now on or after a position; with `presence` who comes and goes in a channel, too. They go on over every connection
    * of this session.
    */
   subscribe(name: string, options: SubscribeOptions = {}): Subscription {
-    const kind = options.kind === 'table' ? kTable : kChannel;
-    const key = topicKey(kind, name);
-    let topic = this.topics.get(key);
-    if (topic && (options.from || (options.presence && !topic.presence))) throw new TypeError(`"${name}" is subscribed to already: \`from\` and \`presence\` are for the first reader`);
-    const isNew = !topic;
-    if (!topic) {
-      topic = new Topic(kind, name);
-      if (options.from) topic.position = options.from;
-      topic.presence = options.presence ?? false;
-      this.topics.set(key, topic);
-    }
-    const mine = topic;
-    const ready = this.connected().then(async (connection) => {
-      // A connection that was made after this one was asked for has it already.
-      if (isNew && !mine.live && this.topics.get(key) === mine) this.subscribeTopic(connection, mine);
-      await this.subscribing.get(mine);
-    });
-    const subscription = new Subscription(name, this.options.maxQueuedEvents ?? 10_000, (s) => this.unsubscribe(mine, s), ready);
-    mine.readers.add(subscription);
-    ready.catch((error: RaymeshError) => this.failTopic(mine, error));
-    return subscription;
-  }
-
-  private readonly subscribing = new WeakMap<Topic, Promise<void>>();
-
-  private subscribeTopic(connection: Connection, topic: Topic): void {
-    topic.live = true;
-    topic.known = false;
-    const answered = this.askForTopic(connection, topic).then(
-      (position) => {
-        topic.known = true;
-        // Events behind it may have come already.
-        if (topic.position.length === 0) topic.position = position;
-      },
-      (error: RaymeshError) => {
-        // A connection that went asks again with the next one.
-        if (connection.isOver && !this.ending.signal.aborted) return this.connected().then(() => this.subscribing.get(topic));
-        this.failTopic(topic, error);
-        throw error;
-      },
-    );
-    answered.catch(() => {});
-    this.subscribing.set(topic, answered);
-  }
-
-  /** Asks again while a part behind the gateway is away: for good if it was there before, else as often as a call. */
-  private async askForTopic(connection: Connection, topic: Topic): Promise<Uint8Array> {
-    const before = topic.position.length > 0;
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return await connection.subscribe(topic.kind, topic.name, true, topic.position, topic.presence);
-      } catch (error) {
-        if (!isRaymeshError(error) || !error.retryable || connection.isOver) throw error;
-        if (this.topics.get(topicKey(topic.kind, topic.name)) !== topic || (!before && attempt + 1 >= kTries)) throw error;
-        await delay(error.retryAfterMs + backoff(attempt), this.ending.signal);
-      }
-    }
-  }
-
-  private async resumeTopics(connection: Connection): Promise<void> {
-    const topics = [...this.topics.values()];
-    const asked: ResumeSubscription[] = topics
-      .filter(({ known, position }) => known && position.length > 0)
-      .map(({ kind, name, position, presence }) => ({ kind, name, position, presence, batches: true }));
-    const { left, ended } = await connection.resume(asked);
-    // Only now: as long as the answer has not come, the old secret is the one that is valid in any case.
-    this.forget();
-    this.resumption = connection.resumption();
-    const going = new Set(asked.map(({ kind, name }) => topicKey(kind, name)));
-    for (const { kind, name } of [...left, ...ended]) going.delete(topicKey(kind, name));
-    for (const topic of this.topics.values()) {
-      if (going.has(topicKey(topic.kind, topic.name))) {
-        topic.live = true;
-        this.subscribing.set(topic, Promise.resolve());
-      } else {
-        this.subscribeTopic(connection, topic);
-      }
-    }
-  }
-
-  private async unsubscribe(topic: Topic, subscription: Subscription): Promise<void> {
-    topic.readers.delete(subscription);
-    if (topic.readers.size > 0 || !this.topics.delete(topicKey(topic.kind, topic.name))) return;
-    // Without a connection there is nothing to say: the next one names what goes on.
-    if (topic.live && this.connection) await this.connection.subscribe(topic.kind, topic.name, false, new Uint8Array(), false).catch(() => {});
-  }
-
-  private failTopic(topic: Topic, error: RaymeshError): void {
-    const key = topicKey(topic.kind, topic.name);
-    if (this.topics.get(key) === topic) this.topics.delete(key);
-    for (const reader of topic.readers) reader.fail(error);
-    topic.readers.clear();
+    return this.topics.subscribe(name, options);
   }
 
   // ---- The end ----
@@ -390,16 +293,12 @@ export class Session {
   /** Ends the session for good, here and on the server. Calls under way fail, subscriptions end. */
   async close(): Promise<void> {
     if (this.ending.signal.aborted) return;
-    this.ending.abort();
+    this.ending.abort(sessionClosed());
     const { connection } = this;
-    const readers = [...this.topics.values()].flatMap(({ readers: all }) => [...all]);
-    this.topics.clear();
-    for (const reader of readers) await reader.close();
+    await this.topics.close(sessionClosed());
     await connection?.close();
     this.connection = undefined;
     this.forget();
     this.change('closed');
   }
 }
-
-const topicKey = (kind: number, name: string): string => `${kind} ${name}`;

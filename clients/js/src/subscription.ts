@@ -7,6 +7,15 @@ export const kTable = 1;
 export const kChannel = 2;
 export type SubscriptionKind = 'table' | 'channel';
 
+export interface SubscribeOptions {
+  /** Default: a channel. */
+  kind?: SubscriptionKind;
+  /** The position of an event: what came after it. Without it: from now on. */
+  from?: Uint8Array;
+  /** Of a channel: `join` and `leave`, too. */
+  presence?: boolean;
+}
+
 const kTypes = ['unknown', 'insert', 'update', 'delete', 'message', 'join', 'leave', 'reset', 'end'] as const;
 export const kEnd = 8;
 export type EventType = (typeof kTypes)[number];
@@ -50,19 +59,43 @@ const parse = (bytes: Uint8Array): unknown => (bytes.length === 0 ? undefined : 
 /** What a session knows of one name that is subscribed to. */
 export class Topic {
   readonly readers = new Set<Subscription>();
-  /** Of the last event that was seen; empty: none yet. */
-  position: Uint8Array = new Uint8Array();
-  /** Asked for over the connection that is up. */
-  live = false;
   /** The server has answered that it has it: its stored session knows it, and RESUME may name it. */
   known = false;
-  /** `join` and `leave` are wanted, too. */
-  presence = false;
+  /** It was known once. */
+  wasThere = false;
+  /** Resolves then; rejects when it ends before. */
+  readonly answered: Promise<void>;
+  private settle!: { resolve(): void; reject(error: RaymeshError): void };
+  private readonly ended = new AbortController();
 
   constructor(
     readonly kind: number,
     readonly name: string,
-  ) {}
+    /** Of the last event that was seen; empty: none yet. */
+    public position: Uint8Array = new Uint8Array(),
+    /** `join` and `leave` are wanted, too. */
+    readonly presence = false,
+  ) {
+    this.answered = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
+    this.answered.catch(() => {});
+  }
+
+  /** Aborted when nobody wants it any more. */
+  get left(): AbortSignal {
+    return this.ended.signal;
+  }
+
+  /** The server has it; events behind `position` come, or have come already. */
+  begins(position: Uint8Array): void {
+    this.known = this.wasThere = true;
+    if (this.position.length === 0) this.position = position;
+    this.settle.resolve();
+  }
+
+  end(error: RaymeshError): void {
+    this.ended.abort();
+    this.settle.reject(error);
+  }
 
   take(event: EventMessage): void {
     if (event.position.length > 0) this.position = event.position;

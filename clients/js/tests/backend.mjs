@@ -57,6 +57,30 @@ export async function startBackend(kind, { methods = {}, fixed, onConnection } =
   return backend;
 }
 
+/** SUBSCRIBE is answered after a while, as by a gateway that asks others; meanwhile its name is neither there nor gone. */
+export function answerSubscribeSlowly(connection) {
+  const answer = connection.onSubscribe.bind(connection);
+  const asked = new Set();
+  connection.onSubscribe = (subscribe) => {
+    const key = `${subscribe.kind} ${subscribe.name}`;
+    if (asked.has(key)) return connection.sendError(subscribe.call_id, new CallFailed(6, 409, subscribe.on ? 'already_subscribed' : 'not_subscribed', 'it is being asked for'));
+    asked.add(key);
+    setTimeout(() => {
+      asked.delete(key);
+      answer(subscribe);
+    }, 20);
+  };
+}
+
+/** What `connection` sends in this turn, and CLOSE behind it, comes in one piece. */
+export function closeBehind(connection, code) {
+  connection.socket.cork();
+  setImmediate(() => {
+    connection.close(code, 'by the test');
+    connection.socket.uncork();
+  });
+}
+
 export async function eventually(condition, what, ms = 20_000) {
   const deadline = Date.now() + ms;
   for (;;) {

@@ -158,8 +158,9 @@ export class ServerConnection extends Connection {
   }
 
   follow(kind, name, from) {
+    const position = this.channels.subscribe(this, kind, name, from);
     this.subscriptions.set(`${kind} ${name}`, { kind, name });
-    return this.channels.subscribe(this, kind, name, from);
+    return position;
   }
 
   sendError(callId, failed) {
@@ -202,6 +203,8 @@ export class ServerConnection extends Connection {
   onSubscribe({ call_id: callId, kind, name, on, from_position: from }) {
     try {
       if (!this.channels) throw new CallFailed(Code.NOT_FOUND, 404, 'NotFound', 'there is nothing to subscribe to');
+      if (on === this.subscriptions.has(`${kind} ${name}`))
+        throw new CallFailed(Code.CONFLICT, 409, on ? 'already_subscribed' : 'not_subscribed', `the session is ${on ? 'subscribed to it already' : 'not subscribed to it'}`);
       let position = Buffer.alloc(0);
       if (on) {
         position = this.follow(kind, name, from);

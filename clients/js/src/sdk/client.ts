@@ -1,7 +1,7 @@
 // raymesh({...}): the surface of the HTTP package over one raystream session.
 import { platform } from '#platform';
-import { Session, type CallOptions, type SessionOptions, type SubscribeOptions } from '../session.js';
-import type { Subscription } from '../subscription.js';
+import { Session, type CallOptions, type SessionOptions } from '../session.js';
+import type { SubscribeOptions, Subscription } from '../subscription.js';
 import { AuthApi } from './auth.js';
 import { CacheClient } from './cache.js';
 import { createDb, type DbClient } from './db.js';
