@@ -90,25 +90,32 @@ export class Direction {
     this.sequence = 1;
   }
 
-  /** The nonce is taken, and never again, before anything is encrypted. */
+  // The nonce is taken, and never again, before anything is done with it; the key of an epoch that ends with it is overwritten after that.
+  private use<T>(work: (aead: Aead) => T): T {
+    const { aead } = this;
+    this.advance();
+    try {
+      return work(aead);
+    } finally {
+      if (aead !== this.aead) aead.wipe?.();
+    }
+  }
+
   seal(type: number, payload: Uint8Array): Uint8Array | Promise<Uint8Array> {
     const { sequence, nonce } = this.next;
     const header = writeHeader(type, sequence, payload.length);
-    const { aead } = this;
-    this.advance();
-    const sealed = aead.seal(nonce, header, payload);
+    const sealed = this.use((aead) => aead.seal(nonce, header, payload));
     return sealed instanceof Promise ? sealed.then((bytes) => concat(header, nonce, bytes)) : concat(header, nonce, sealed);
   }
 
   open(frame: Uint8Array): Uint8Array | null | Promise<Uint8Array | null> {
-    const { aead } = this;
     const { nonce } = this.next;
-    this.advance();
-    return aead.open(nonce, frame.subarray(0, kHeader), frame.subarray(kPayloadAt));
+    return this.use((aead) => aead.open(nonce, frame.subarray(0, kHeader), frame.subarray(kPayloadAt)));
   }
 
   wipe(): void {
     this.secret.fill(0);
+    this.aead.wipe?.();
   }
 }
 

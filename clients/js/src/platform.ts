@@ -9,6 +9,8 @@ export interface Aead {
   seal(nonce: Uint8Array, aad: Uint8Array, text: Uint8Array): Uint8Array | Promise<Uint8Array>;
   /** Null when the tag does not fit. */
   open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | null | Promise<Uint8Array | null>;
+  /** Overwrites the key, where it can be reached. Not while one of the others runs. */
+  wipe?(): void;
 }
 
 export interface Platform {

@@ -16,7 +16,8 @@ const publicKey = (prefix: Buffer, raw: Uint8Array): crypto.KeyObject =>
 const kTag = 16;
 
 function aead(cipher: CipherName, key: Uint8Array): Aead {
-  const own = Buffer.from(key);
+  // Not Buffer.from: that takes small ones from memory which it shares out to all the process.
+  const own = Uint8Array.from(key);
   // Both names are OpenSSL's, too; the types know GCM's options only.
   const name = cipher as 'aes-256-gcm';
   return {
@@ -37,8 +38,12 @@ function aead(cipher: CipherName, key: Uint8Array): Aead {
         return null;
       }
     },
+    wipe: () => void own.fill(0),
   };
 }
+
+// How long the other end may take to close its direction, too.
+const kLingerMs = 1000;
 
 function connectTcp(host: string, port: number): Transport {
   const socket = connect({ host, port, noDelay: true });
@@ -47,7 +52,13 @@ function connectTcp(host: string, port: number): Transport {
     handlers: undefined,
     send: (bytes) => void socket.write(bytes),
     pending: () => socket.writableLength,
-    close: () => void socket.end(),
+    close() {
+      if (socket.destroyed) return;
+      socket.end();
+      // What still comes is thrown away, and so is the socket when the other end, or the way to it, is gone.
+      const linger = setTimeout(() => socket.destroy(), kLingerMs);
+      socket.once('close', () => clearTimeout(linger));
+    },
     abort: () => void socket.destroy(),
   };
   socket.on('connect', () => transport.handlers?.open());

@@ -20,6 +20,7 @@ function chacha(key: Uint8Array): Aead {
         return null;
       }
     },
+    wipe: () => void key.fill(0),
   };
 }
 

@@ -33,15 +33,26 @@ export interface WebSocketLike {
   onclose: ((event: any) => void) | null;
   send(bytes: Uint8Array): void;
   close(): void;
+  /** Of the package `ws`: without the other end's consent. */
+  terminate?(): void;
 }
 export type WebSocketConstructor = new (url: string) => WebSocketLike;
 
 const kDrainPollMs = 5;
+// How long the other end may take to agree with the end.
+const kLingerMs = 1000;
 
 function connectWebSocket(url: string, constructor: WebSocketConstructor): Transport {
   const socket = new constructor(url);
   socket.binaryType = 'arraybuffer';
   let polling = false;
+  let over = false;
+  let linger: ReturnType<typeof setTimeout> | undefined;
+  const end = (reason: string): void => {
+    over = true;
+    clearTimeout(linger);
+    transport.handlers?.end(reason);
+  };
   const transport: Transport = {
     wholeFrames: true,
     handlers: undefined,
@@ -51,6 +62,8 @@ function connectWebSocket(url: string, constructor: WebSocketConstructor): Trans
       // A WebSocket has no event for this.
       polling = true;
       const poll = (): void => {
+        // What a WebSocket has not sent when it ends is counted for good.
+        if (over) return;
         if (socket.bufferedAmount > 0) {
           setTimeout(poll, kDrainPollMs);
           return;
@@ -61,8 +74,16 @@ function connectWebSocket(url: string, constructor: WebSocketConstructor): Trans
       setTimeout(poll, 0);
     },
     pending: () => socket.bufferedAmount,
-    close: () => socket.close(),
-    abort: () => socket.close(),
+    close() {
+      if (over) return;
+      socket.close();
+      if (socket.terminate) linger ??= setTimeout(() => socket.terminate!(), kLingerMs);
+    },
+    abort() {
+      over = true;
+      if (socket.terminate) socket.terminate();
+      else socket.close();
+    },
   };
   socket.onopen = () => transport.handlers?.open();
   socket.onmessage = ({ data }: { data: unknown }) => {
@@ -70,7 +91,7 @@ function connectWebSocket(url: string, constructor: WebSocketConstructor): Trans
     else transport.handlers?.data(Array.isArray(data) ? concat(...data) : new Uint8Array(data as ArrayBuffer));
   };
   socket.onerror = (event: { message?: string }) => transport.handlers?.end(event?.message || 'the WebSocket failed');
-  socket.onclose = (event: { code?: number }) => transport.handlers?.end(`the WebSocket ended (${event?.code ?? 'no code'})`);
+  socket.onclose = (event: { code?: number }) => end(`the WebSocket ended (${event?.code ?? 'no code'})`);
   return transport;
 }
 

@@ -8,8 +8,10 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { encode } from '../../../tests/interop/raystream/messages.mjs';
 import { answerSubscribeSlowly, CallFailed, closeBehind, eventually, serverKeys, startBackend, WebSocket } from './backend.mjs';
+import { Direction } from '../dist/esm/frames.js';
 import { Session } from '../dist/esm/session.js';
 import { platform as nodePlatform } from '../dist/esm/platform_node.js';
+import { platform as webPlatform } from '../dist/esm/platform_web.js';
 
 const opened = [];
 after(() => Promise.all(opened.map((close) => close())));
@@ -235,6 +237,20 @@ test('keys are read from where they are asked for and nowhere else; what is no g
   await assert.rejects(call, { code: 'closed' });
 });
 
+test('a key is overwritten when its epoch has ended, and at the end', () => {
+  for (const platform of [nodePlatform, webPlatform]) {
+    const wiped = [];
+    const direction = new Direction({ ...platform, aead: (cipher, key) => {
+      const aead = platform.aead(cipher, key);
+      return { ...aead, wipe: () => { aead.wipe(); wiped.push(Buffer.from(aead.seal(new Uint8Array(12), new Uint8Array(), new Uint8Array(8))).toString('hex')); } };
+    } }, 'chacha20-poly1305', new Uint8Array(32).fill(1));
+    for (let i = 0; i < 16384; ++i) direction.seal(0x30, new Uint8Array());
+    direction.wipe();
+    const zeros = Buffer.from(platform.aead('chacha20-poly1305', new Uint8Array(32)).seal(new Uint8Array(12), new Uint8Array(), new Uint8Array(8))).toString('hex');
+    assert.deepEqual(wiped, [zeros, zeros]);
+  }
+});
+
 // ---- In a process of its own ----
 
 async function run(backend, source) {
@@ -252,6 +268,26 @@ async function run(backend, source) {
   clearTimeout(timer);
   return { code, signal, said };
 }
+
+for (const kind of ['tcp', 'ws'])
+  test(`${kind}: a process ends after close, also when the gateway does not read any more`, async () => {
+    const backend = await backendOf(kind, {
+      methods: {
+        dark: async (args, { connection: { socket } }) => {
+          (socket._socket ?? socket).pause();
+          return args;
+        },
+      },
+    });
+    assert.deepEqual(await run(backend, "const session = sessionOf(); await session.call('dark'); await session.close();"), { code: 0, signal: null, said: '' });
+  });
+
+test('a process ends after a WebSocket that broke with bytes in it, which it counts for good', async () => {
+  const backend = await backendOf('ws');
+  const source = `class Broken extends WebSocket { get bufferedAmount() { return super.bufferedAmount + 5; } }
+    const session = sessionOf({ webSocket: Broken }); await session.connect(); await session.close();`;
+  assert.deepEqual(await run(backend, source), { code: 0, signal: null, said: '' });
+});
 
 test('onStateChange that throws is reported, and stops nothing', async () => {
   const backend = await backendOf('tcp');
