@@ -1,6 +1,7 @@
 #include "tests/db/realtime/broker_harness.hpp"
 
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -63,6 +64,9 @@ TestNode::TestNode(caf::actor_system& actors, Options options)
 }
 
 TestNode::~TestNode() {
+  if (leaves_at_end)
+    for (const auto& [where, place] : places_)
+      tell(*place.channel, Leave{place.member->connection, 0ms, place.member->token_id});
   broker_->stop(2s);
   registry_.reset();
   stop_ = true;
@@ -91,7 +95,9 @@ void TestNode::drain() {
     items.clear();
     if (!inbox.prepare_sleep()) continue;
     pollfd polled{inbox.wake_fd(), POLLIN, 0};
-    ::poll(&polled, 1, 20);
+    uint64_t woken;
+    if (::poll(&polled, 1, 20) == 1) [[maybe_unused]]
+      const auto bytes = ::read(inbox.wake_fd(), &woken, sizeof woken);
     inbox.awake();
   }
 }

@@ -79,6 +79,9 @@ class TestNode {
   /// What was revoked here; each one "closes" so many connections.
   std::vector<std::string> revoked();
   uint64_t closes_each = 1;
+  /// Whether who is still a member leaves when the node ends, as those do whose sockets it closes;
+  /// else the broker waits for them in vain, and ends without.
+  bool leaves_at_end = true;
   /// Runs in revocations, on the broker's thread: whatever blocks here stops the broker.
   std::function<void()> on_revoke;
 

@@ -261,6 +261,7 @@ TEST_F(RedisBrokerTest, LeavesNothingBehind) {
     options.rules = {"kept* history=10"};
     TestNode a(*actors_, options);
     TestNode b(*actors_, options);
+    a.leaves_at_end = b.leaves_at_end = false;
     ASSERT_TRUE(a.wait_ready() && b.wait_ready());
     for (int i = 0; i < 60; ++i) {
       TestNode& n = i % 2 ? a : b;
