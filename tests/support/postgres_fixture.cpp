@@ -149,7 +149,10 @@ PostgresServer::~PostgresServer() {
 }
 
 int PostgresServer::free_port() {
+  // Bound, never listening, and open for as long as the program lives.
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int yes = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -158,7 +161,6 @@ int PostgresServer::free_port() {
       ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
     fail("no free port");
   }
-  ::close(fd);
   return ntohs(address.sin_port);
 }
 

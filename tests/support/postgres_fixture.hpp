@@ -26,7 +26,8 @@ class PostgresServer {
   PostgresServer& operator=(const PostgresServer&) = delete;
 
   const std::string& socket_dir() const { return folder_; }
-  /// A port of 127.0.0.1 that was free just now.
+  /// A port of 127.0.0.1 that is this program's until it ends: nobody else is given it, and one
+  /// that sets SO_REUSEADDR, as PostgreSQL does, may listen on it.
   static int free_port();
   /// libpq connection string without user and password: "host=/... dbname=postgres".
   std::string server_url(const std::string& database = "postgres") const;

@@ -3,15 +3,43 @@ import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { createServer } from 'node:net';
 
-/** Two free ports of loopback stay two: all are held open until all are known. */
+/** Ports of loopback for servers, below those that Linux gives to whoever asks for any. A block of them is its process's, which listens on the
+ *  first for as long as it lives: tests that run at the same time never get each other's ports, nor does a server that starts again. */
+const kFirstPort = 20_000;
+const kBlock = 64;
+const kBlocks = 150;
+let block = { next: 0, end: 0 };
+
+function listen(port) {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen({ port, host: '127.0.0.1' }, () => resolve(server));
+  });
+}
+
+async function takeBlock() {
+  const start = Math.floor(Math.random() * kBlocks);
+  for (let i = 0; i < kBlocks; i++) {
+    const first = kFirstPort + ((start + i) % kBlocks) * kBlock;
+    const holder = await listen(first).catch(() => null);
+    if (!holder) continue;
+    holder.unref();
+    return { next: first + 1, end: first + kBlock };
+  }
+  throw new Error(`no block of ports is free from ${kFirstPort} on`);
+}
+
+/** `n` ports on which nobody listens; none is given twice. */
 export async function freePorts(n) {
-  const servers = await Promise.all(
-    Array.from({ length: n }, () => new Promise((resolve, reject) => {
-      const server = createServer().once('error', reject);
-      server.listen(0, '127.0.0.1', () => resolve(server));
-    })));
-  const ports = servers.map((s) => s.address().port);
-  await Promise.all(servers.map((s) => new Promise((resolve) => s.close(resolve))));
+  const ports = [];
+  while (ports.length < n) {
+    if (block.next === block.end) block = await takeBlock();
+    const port = block.next++;
+    const free = await listen(port).catch(() => null); // a program that knows nothing of blocks may have it
+    if (!free) continue;
+    await new Promise((resolve) => free.close(resolve));
+    ports.push(port);
+  }
   return ports;
 }
 

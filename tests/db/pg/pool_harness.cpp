@@ -56,13 +56,13 @@ std::future<Answer> PoolHarness::submit(std::string sql, Values values, bool is_
 }
 
 void PoolHarness::wait_until(const std::function<bool()>& condition) {
-  const auto deadline = pg::Clock::now() + std::chrono::seconds(10);
+  const auto deadline = pg::Clock::now() + std::chrono::seconds(30);
   while (!condition()) {
     if (pg::Clock::now() > deadline) {
       ADD_FAILURE() << "waited too long";
       return;
     }
-    std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 

@@ -305,7 +305,7 @@ TEST_F(ChangesTest, ReadinessFollowsTheServerWithoutTraffic) {
     const auto deadline = pg::Clock::now() + std::chrono::seconds(20);
     while (storage.catalog().check().ok() != ready) {
       if (pg::Clock::now() > deadline) return false;
-      std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     return true;
   };

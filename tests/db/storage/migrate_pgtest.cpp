@@ -224,7 +224,8 @@ TEST_F(MigrateTest, DeadlineHoldsWhenTheRoleHasNoConnectionLeft) {
                " WHERE usename = 'raymesh_p_mig'") != "0";
   };
   const auto until = std::chrono::steady_clock::now() + 30s;
-  while (is_running() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  while (is_running() && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_FALSE(is_running());
   EXPECT_EQ(relations(), "");
 }

@@ -98,7 +98,8 @@ TEST_F(KeptServerTest, WithoutRoomOnItsDiskItIsNotStartedAgainAndNotGivenUp) {
   ASSERT_TRUE(server.wait_ready().ok());
   const auto eventually = [](auto condition) {
     const auto end = std::chrono::steady_clock::now() + 30s;
-    while (!condition() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    while (!condition() && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return condition();
   };
   ASSERT_TRUE(eventually([&] { return asked >= 4; }));

@@ -62,7 +62,8 @@ class Gateway {
   // Metrics follow a moment after what a client sees.
   bool becomes(const std::string& line, double value) {
     for (const auto start = std::chrono::steady_clock::now();
-         std::chrono::steady_clock::now() - start < 30s; std::this_thread::yield())
+         std::chrono::steady_clock::now() - start < 30s;
+         std::this_thread::sleep_for(std::chrono::milliseconds(1)))
       if (metric(line) == value) return true;
     return false;
   }
@@ -407,7 +408,7 @@ TEST_P(RaystreamEdgeTest, HalfFramesHaveABudget) {
   const std::string closed = "raymesh_gateway_raystream_closed_total{code=\"SERVICE_UNAVAILABLE\"}";
   for (const auto start = std::chrono::steady_clock::now();
        gateway.metric(closed) < 8 && std::chrono::steady_clock::now() - start < 30s;)
-    std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_GE(gateway.metric(closed), 8);
   for (RaystreamClient& client : clients) {
     if (client.socket().is_silent_for(1ms)) continue;

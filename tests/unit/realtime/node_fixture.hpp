@@ -67,7 +67,7 @@ class NodeFixture : public ::testing::Test {
 
   /// Waits until the condition holds.
   static void eventually(const std::function<bool()>& condition) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
     while (!condition()) {
       ASSERT_LT(std::chrono::steady_clock::now(), end) << "the condition never held";
       std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -152,12 +152,13 @@ TEST(ResilienceTest, ACleanStopLosesNothing) {
         failures.push_back(reply.error().message);
     }
   });
-  while (good < 100) std::this_thread::yield();
+  while (good < 100) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   server->signal(SIGTERM);
   EXPECT_EQ(server->wait(), 0);
   ServerProcess again(address);
   const int before = good;
-  while (good < before + 100 && failures.empty()) std::this_thread::yield();
+  while (good < before + 100 && failures.empty())
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   stop = true;
   writer.join();
   EXPECT_THAT(failures, testing::IsEmpty());
