@@ -45,12 +45,11 @@ void Worker::give_back(std::unique_ptr<HttpExchange> exchange) {
 }
 
 void Worker::run_actors() {
-  // An actor's own sends are run by the loop that it runs in.
-  if (running_actors_ || !actors) return;
-  running_actors_ = true;
+  if (in_turn_ || !actors) return;
+  in_turn_ = true;
   while (actors->run()) {
   }
-  running_actors_ = false;
+  in_turn_ = false;
 }
 
 Core::Core(const Config& c, metrics::Registry& registry, caf::actor_system& actor_system)

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -37,6 +39,8 @@ class LoopUnit;
 namespace raymesh::gateway {
 
 class HttpSession;
+class RaystreamCall;
+struct RaystreamMethod;
 class RaystreamSession;
 class HttpExchange;
 struct Core;
@@ -67,14 +71,39 @@ struct Worker {
   RelayFanout relayed;
   // Sessions into whose buffers events were put in this turn.
   std::vector<std::shared_ptr<RaystreamSession>> written_sessions;
+  // Answered calls, with their places in a session's table: the next ones find memory in them.
+  std::vector<std::unordered_map<uint64_t, std::shared_ptr<RaystreamCall>>::node_type> spent_calls;
+  // Calls whose answers leave with this turn.
+  struct FinishedCall {
+    const RaystreamMethod* method;
+    int status;
+    std::chrono::steady_clock::time_point started;
+  };
+  std::vector<FinishedCall> finished_calls;
   // The sessions' actors run here; made and destroyed on this thread.
   std::unique_ptr<actor::LoopUnit> actors;
-  /// Runs those that have got a message, and those that they send to.
+  /// Runs those that have got a message, and those that they send to; in a turn: at its end.
   void run_actors();
+  /// One of them runs at this moment.
+  bool in_turn() const { return in_turn_; }
+  /// While it lives an actor of this thread runs; then those that it has sent to.
+  class Turn {
+   public:
+    explicit Turn(Worker& worker) : worker_(worker) { worker_.in_turn_ = true; }
+    ~Turn() {
+      worker_.in_turn_ = false;
+      worker_.run_actors();
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Worker& worker_;
+  };
 
  private:
   std::vector<std::unique_ptr<HttpExchange>> free_exchanges_;
-  bool running_actors_ = false;
+  bool in_turn_ = false;
 };
 
 struct Core {

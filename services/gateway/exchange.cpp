@@ -39,6 +39,13 @@ void Exchange::call(rpc::Peer& peer, std::string_view method, std::string payloa
   send_call(method, std::move(payload), options);
 }
 
+void Exchange::recycle(std::string& buffer, size_t keep) {
+  if (buffer.capacity() > keep)
+    buffer = {};
+  else
+    buffer.clear();
+}
+
 void Exchange::clear() {
   context.Clear();
   worker_ = nullptr;

@@ -83,7 +83,10 @@ class Exchange {
   /// Sends the call whose peer_ and next_ are set.
   virtual void send_call(std::string_view method, std::string payload,
                          const rpc::CallOptions& options) = 0;
+  /// As if it were new, for the next request.
   void clear();
+  /// Empties a buffer for its next use; gives the memory back when it is more than `keep`.
+  static void recycle(std::string& buffer, size_t keep);
 
   Worker* worker_ = nullptr;
   std::string_view query_, rest_, body_, operation_;

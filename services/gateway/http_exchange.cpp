@@ -14,13 +14,6 @@ constexpr size_t kKeepCapacity = 16 << 10;
 // Answers up to this size are copied behind their head and leave in one piece.
 constexpr size_t kCopyLimit = 8 << 10;
 
-void recycle(std::string& s) {
-  if (s.capacity() > kKeepCapacity)
-    s = {};
-  else
-    s.clear();
-}
-
 }  // namespace
 
 std::string_view HttpExchange::access_token() const {
@@ -102,14 +95,14 @@ size_t HttpExchange::unsent() const {
 
 void HttpExchange::reset() {
   clear();
-  recycle(note);
+  recycle(note, kKeepCapacity);
   session_ = nullptr;
   stage_ = Stage::kHead;
   begun_ = head_request_ = close_ = linger_ = false;
   expects_continue_ = chunked_ = key_answered_ = false;
   passed_ = RateGate::Passed::kNothing;
-  recycle(in_);
-  recycle(decoded_);
+  recycle(in_, kKeepCapacity);
+  recycle(decoded_, kKeepCapacity);
   chunks_.reset();
   head_size_ = 0;
   body_size_ = reserved_ = max_body_ = 0;
@@ -118,7 +111,7 @@ void HttpExchange::reset() {
   method_.clear();
   path_.clear();
   status_ = 0;
-  recycle(out_);
+  recycle(out_, kKeepCapacity);
   owner_ = {};
   tail_ = after_ = {};
   sent_ = 0;

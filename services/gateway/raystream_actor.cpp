@@ -7,9 +7,6 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include "libs/actor/loop_unit.hpp"
-#include "services/gateway/core.hpp"
-#include "services/gateway/raystream_call.hpp"
-#include "services/gateway/raystream_session.hpp"
 
 namespace raymesh::gateway {
 namespace {
@@ -24,36 +21,12 @@ RaystreamActor::behavior_type behave(Self self, std::shared_ptr<RaystreamSession
   self->state.session = std::move(owner);
   RaystreamSession* session = self->state.session.get();
   auto after = [self, session] {
-    session->after_message();
+    session->after_turn();
     if (session->ended()) self->quit();
   };
   return {
-      [=](const Begin&) {
-        session->begin();
-        after();
-      },
-      [=](const Readable&) {
-        session->readable();
-        after();
-      },
-      [=](const Writable&) {
-        session->writable();
-        after();
-      },
-      [=](const Due&) {
-        session->due();
-        after();
-      },
-      [=](const Answered& m) {
-        session->answered(*m.call);
-        after();
-      },
-      [=](const Resumed& m) {
-        session->resumed(*m.call);
-        after();
-      },
       [=](const Step& m) {
-        if (!session->is_over()) (*m.run)();
+        if (!session->ended()) (*m.run)();
         after();
       },
       [=](const Lost& m) {
@@ -68,6 +41,7 @@ RaystreamActor::behavior_type behave(Self self, std::shared_ptr<RaystreamSession
         session->abort();
         after();
       },
+      [=](const Thrown&) { self->quit(caf::exit_reason::unhandled_exception); },
   };
 }
 

@@ -86,6 +86,7 @@ void RaystreamCall::finish_attach(uint64_t token_expires_at) {
 }
 
 void RaystreamCall::answer_attach(uint64_t expires_at) {
+  RaystreamSession& session = *session_;
   if (json_) {
     reply(200, "{\"expiresAt\":" + std::to_string(expires_at) + '}');
   } else {
@@ -94,7 +95,7 @@ void RaystreamCall::answer_attach(uint64_t expires_at) {
     std::string bytes = attached.SerializeAsString();
     reply(200, bytes);
   }
-  if (session_) session_->attached();
+  session.attached();
 }
 
 }  // namespace raymesh::gateway

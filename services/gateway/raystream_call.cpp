@@ -18,6 +18,9 @@ namespace {
 // As with HTTP: what is larger counts against the budget of bodies that are being received.
 constexpr uint64_t kUnreservedArgs = 64 << 10;
 
+// What the memory of a call keeps of each buffer for the next one.
+constexpr size_t kKeepCapacity = 2 << 10;
+
 /// Appends a field to a serialized message; of one that stands in it twice the last one counts.
 void append_text_field(std::string& message, int number, std::string_view text) {
   if (text.empty()) return;
@@ -65,13 +68,12 @@ void pass_back(Exchange& ex, Result<std::string> result) {
 
 }  // namespace
 
-RaystreamCall::RaystreamCall(RaystreamSession& session, const CallFrame& first,
-                             const RaystreamMethod* method)
-    : session_(&session),
-      id_(first.call_id),
-      method_(method),
-      begun_(session.last_frame()),
-      started_(begun_) {
+void RaystreamCall::open(RaystreamSession& session, const CallFrame& first,
+                         const RaystreamMethod* method) {
+  session_ = &session;
+  id_ = first.call_id;
+  method_ = method;
+  begun_ = started_ = session.last_frame();
   worker_ = &session.worker();
   is_attach_ = method_ && method_->name == kAttachMethod;
   if (first.traceparent.empty()) return;
@@ -85,6 +87,21 @@ void RaystreamCall::identify() {
   if (!has_trace_) trace_ = TraceContext::start();
   has_trace_ = true;
   if (request_id_.empty()) append_request_id(request_id_);
+}
+
+void RaystreamCall::reset() {
+  clear();
+  session_ = nullptr;
+  json_ = complete_ = is_attach_ = key_answered_ = has_trace_ = waited_ = attaching_ = false;
+  key_error_.reset();
+  wanted_timeout_ = {};
+  passed_ = RateGate::Passed::kNothing;
+  for (std::string* buffer : {&note, &args_, &path_text_, &query_text_, &idempotency_key_,
+                              &attach_hash_, &attach_token_, &result_bytes_})
+    recycle(*buffer, kKeepCapacity);
+  forward_timeout_ = {};
+  args_bytes_ = sent_ = 0;
+  status_ = 0;
 }
 
 RaystreamCall::~RaystreamCall() {
@@ -154,6 +171,14 @@ void RaystreamCall::run() {
   if (!waiting_ && !answered()) fail(Error(errors::kInternal, "the handler gave no answer"));
 }
 
+bool RaystreamCall::fail_key() {
+  RaystreamSession& session = *session_;
+  fail(Error(errors::kInvalidApiKey, "The API key is unknown or revoked"));
+  // A session lives no longer than its key.
+  if (!is_attach_) session.key_revoked();
+  return false;
+}
+
 // False: waits for auth, or has failed.
 bool RaystreamCall::find_key() {
   if (key_error_) {
@@ -167,10 +192,7 @@ bool RaystreamCall::find_key() {
     case KeyResolver::State::kKnown:
       return true;
     case KeyResolver::State::kUnknown:
-      fail(Error(errors::kInvalidApiKey, "The API key is unknown or revoked"));
-      // A session lives no longer than its key.
-      if (session_ && !is_attach_) session_->key_revoked();
-      return false;
+      return fail_key();
     case KeyResolver::State::kAsked:
       break;
   }
@@ -182,7 +204,7 @@ bool RaystreamCall::find_key() {
       self->key_error_ = answer.error();
     else
       self->key_ = *answer;
-    if (self->session_) tell(*self->session_, Resumed{self});
+    if (self->session_) self->session_->resumed(self);
   });
   return false;
 }
@@ -198,7 +220,7 @@ bool RaystreamCall::within_rate() {
       const size_t thread = self->worker_->index;
       core.threads.post(thread, [call = std::move(self)] {
         call->waiting_ = false;
-        if (call->session_) tell(*call->session_, Resumed{call});
+        if (call->session_) call->session_->resumed(call);
       });
     });
   });
@@ -250,10 +272,10 @@ void RaystreamCall::echo() {
     return fail(
         Error(errors::kInvalidRequest,
               "the query of raystream.echo is bytes=n, at most 1024, with arguments to repeat"));
-  std::string answer;
-  answer.reserve(size);
-  while (answer.size() < size) answer.append(args_, 0, size - answer.size());
-  reply(200, answer);
+  result_bytes_.reserve(size);
+  while (result_bytes_.size() < size)
+    result_bytes_.append(args_, 0, size - result_bytes_.size());
+  answer(200);
 }
 
 void RaystreamCall::forward() {
@@ -315,7 +337,7 @@ void RaystreamCall::send_call(std::string_view method, std::string payload,
                           const size_t thread = self->worker_->index;
                           core.threads.post(thread, [call = std::move(self)] {
                             call->core().calls.fetch_sub(1, std::memory_order_relaxed);
-                            if (call->session_) tell(*call->session_, Answered{call});
+                            if (call->session_) call->session_->answered(call);
                           });
                         });
 }
@@ -335,8 +357,14 @@ void RaystreamCall::abandon() {
   if (waiting_ && ticket_ != 0) peer_->cancel(ticket_);
 }
 
+void RaystreamCall::spent() {
+  session_ = nullptr;
+  release_memory();
+  recycle(result_bytes_, kKeepCapacity);
+}
+
 void RaystreamCall::release_memory() {
-  args_ = {};
+  recycle(args_, kKeepCapacity);
   if (reserved_ > 0) core().body_memory.fetch_sub(reserved_, std::memory_order_relaxed);
   reserved_ = 0;
 }
@@ -354,8 +382,13 @@ std::string_view RaystreamCall::trace_id() const {
 
 void RaystreamCall::reply(int status, std::string_view json) {
   if (answered() || !session_) return;
-  status_ = status;
   result_bytes_.assign(json);
+  answer(status);
+}
+
+// What it is is in result_bytes_.
+void RaystreamCall::answer(int status) {
+  status_ = status;
   session_->answer(*this);
 }
 
@@ -367,14 +400,13 @@ void RaystreamCall::reply_around(std::string_view before, std::string&& owner,
     return fail(Error(errors::kResultTooLarge, "the result is above the limit of " +
                                                    std::to_string(raystream::kMaxCallBytes) +
                                                    " bytes; ask for less"));
-  status_ = 200;
   if (size == owner.size()) {
     result_bytes_ = std::move(owner);
   } else {
     result_bytes_.reserve(size);
     result_bytes_.append(before).append(value).append(after);
   }
-  session_->answer(*this);
+  answer(200);
 }
 
 void RaystreamCall::fail(const Error& error) {

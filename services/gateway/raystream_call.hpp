@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "libs/base/trace_context.hpp"
 #include "services/gateway/exchange.hpp"
@@ -17,13 +18,19 @@
 
 namespace raymesh::gateway {
 
+class RaystreamCall;
 class RaystreamSession;
+
+/// The open ones of a session, by id.
+using RaystreamCalls = std::unordered_map<uint64_t, std::shared_ptr<RaystreamCall>>;
 
 class RaystreamCall final : public Exchange, public std::enable_shared_from_this<RaystreamCall> {
  public:
-  /// `method` nullptr: there is none of the name.
-  RaystreamCall(RaystreamSession& session, const CallFrame& first, const RaystreamMethod* method);
+  RaystreamCall() = default;
   ~RaystreamCall() override;
+
+  /// Begins it, or the next one in the same memory. `method` nullptr: there is none of the name.
+  void open(RaystreamSession& session, const CallFrame& first, const RaystreamMethod* method);
 
   uint64_t id() const { return id_; }
   const RaystreamMethod* method() const { return method_; }
@@ -42,6 +49,10 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   void take_result();
   /// The session has gone: cancels what is under way.
   void abandon();
+  /// The answer is sealed: the session has nothing to do with it any more.
+  void spent();
+  /// As if it were new but for the memory of its buffers. Nobody else holds it.
+  void reset();
 
   std::string_view access_token() const override;
   std::string_view idempotency_key() const override { return idempotency_key_; }
@@ -56,7 +67,7 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   bool is_first_piece() const { return sent_ == 0; }
   void sent(size_t bytes) { sent_ += bytes; }
   size_t args_bytes() const { return args_bytes_; }
-  Clock::duration duration() const { return Clock::now() - started_; }
+  Clock::time_point started() const { return started_; }
   std::string_view request_id() { return identify(), request_id_; }
   /// A line in the access log; a round trip that was only asked for to see one has none.
   bool is_logged() const { return !method_ || method_->route || is_attach_ || status_ >= 400; }
@@ -68,6 +79,7 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   void run();
   void identify();
   bool find_key();
+  bool fail_key();
   bool within_rate();
   void dispatch();
   void echo();
@@ -81,12 +93,13 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   static void on_token_verified(Exchange& ex, Result<std::string> result);
   void subscribe();
   void subscribe_as_user();
+  void answer(int status);
   void release_memory();
   const std::string& key_hash() const;
 
-  RaystreamSession* session_;  // nullptr: it has gone
-  const uint64_t id_;
-  const RaystreamMethod* method_;
+  RaystreamSession* session_ = nullptr;  // nullptr: it has gone, or needs the call no more
+  uint64_t id_ = 0;
+  const RaystreamMethod* method_ = nullptr;
   bool json_ = false;
   bool complete_ = false;
   bool is_attach_ = false;
@@ -98,8 +111,8 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
   std::chrono::milliseconds forward_timeout_{0};
   size_t args_bytes_ = 0;
   uint64_t reserved_ = 0;  // of Core::body_memory
-  const Clock::time_point begun_;
-  Clock::time_point started_;
+  Clock::time_point begun_{};
+  Clock::time_point started_{};
   TraceContext trace_;
   bool has_trace_ = false;
   bool waited_ = false;  // so that started_ is not now

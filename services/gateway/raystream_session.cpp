@@ -60,7 +60,7 @@ void RaystreamSession::open(Worker& worker, RaystreamOrigin origin) {
   worker.raystream_sessions.insert(session.get());
   worker.core.open_sessions.fetch_add(1);
   worker.core.raystream_probe.session_opened();
-  tell(*session, Begin{});
+  take_turn(session, [s = session.get()] { s->begin(); });
 }
 
 RaystreamSession::RaystreamSession(Worker& worker, RaystreamOrigin origin)
@@ -86,7 +86,7 @@ Core& RaystreamSession::core() const {
 }
 
 void RaystreamSession::begin() {
-  read_at_ = last_frame_ = last_progress_ = opened_;
+  read_at_ = last_frame_ = opened_;
   arm_timer();
   if (!websocket_ && stream_.is_tls()) {
     state_ = State::kTls;
@@ -107,7 +107,7 @@ void RaystreamSession::arm_read() {
   read_armed_ = true;
   stream_.wait_readable([self = shared_from_this()](boost::system::error_code ec) {
     self->read_armed_ = false;
-    if (!ec) tell(*self, Readable{});
+    if (!ec) take_turn(self, [s = self.get()] { s->readable(); });
   });
 }
 
@@ -116,7 +116,7 @@ void RaystreamSession::arm_write() {
   write_armed_ = true;
   stream_.wait_writable([self = shared_from_this()](boost::system::error_code ec) {
     self->write_armed_ = false;
-    if (!ec) tell(*self, Writable{});
+    if (!ec) take_turn(self, [s = self.get()] { s->writable(); });
   });
 }
 
@@ -185,8 +185,14 @@ void RaystreamSession::read() {
         return drop();
     }
   }
-  // The others' turn.
-  core().threads.post(worker_.index, [self = shared_from_this()] { tell(*self, Readable{}); });
+  read_again();
+}
+
+// After the others' turns.
+void RaystreamSession::read_again() {
+  core().threads.post(worker_.index, [self = shared_from_this()] {
+    take_turn(self, [s = self.get()] { s->readable(); });
+  });
 }
 
 // What a client still sends after CLOSE is thrown away, so that the end of the connection does not
@@ -211,9 +217,10 @@ void RaystreamSession::flush() {
       case IoState::kDone:
         core().raystream_probe.bytes_sent(r.bytes);
         out_.consumed(r.bytes);
-        last_progress_ = Clock::now();
+        blocked_since_ = {};
         continue;
       case IoState::kWantWrite:
+        if (blocked_since_ == Clock::time_point()) blocked_since_ = Clock::now();
         if (all_queued() > core().config.raystream.max_queued) {
           core().raystream_probe.slow_reader();
           return end();
@@ -231,19 +238,25 @@ void RaystreamSession::flush() {
     return discard();
   }
   if (std::exchange(readable_, false))
-    core().threads.post(worker_.index, [self = shared_from_this()] { tell(*self, Readable{}); });
+    read_again();
 }
 
-// Once for many small frames: all threads share the counters.
-void RaystreamSession::report_frames() {
-  if (frames_in_ + frames_out_ == 0) return;
-  core().raystream_probe.frames(std::exchange(frames_in_, 0), std::exchange(bytes_in_, 0),
-                                std::exchange(frames_out_, 0));
+// Once for many small frames and calls.
+void RaystreamSession::report() {
+  RaystreamProbe& probe = core().raystream_probe;
+  if (frames_in_ + frames_out_ > 0)
+    probe.frames(std::exchange(frames_in_, 0), std::exchange(bytes_in_, 0),
+                 std::exchange(frames_out_, 0));
+  if (worker_.finished_calls.empty()) return;
+  const auto now = Clock::now();
+  for (const auto& call : worker_.finished_calls)
+    probe.call_finished(call.method, call.status, now - call.started);
+  worker_.finished_calls.clear();
 }
 
-void RaystreamSession::after_message() {
+void RaystreamSession::after_turn() {
   flush();
-  report_frames();
+  report();
   if (draining_ && state_ == State::kOpen && calls_.empty()) {
     close(ErrorCode::kServiceUnavailable, "the gateway is stopping: connect anew");
     flush();
@@ -360,7 +373,7 @@ bool RaystreamSession::send_frame(FrameType type, std::initializer_list<std::str
 // --- Times ---------------------------------------------------------------------------------------
 
 void RaystreamSession::on_timeout() {
-  tell(*this, Due{});
+  take_turn(shared_from_this(), [this] { due(); });
 }
 
 void RaystreamSession::arm_timer() {
@@ -388,7 +401,8 @@ void RaystreamSession::due() {
   if (state_ == State::kClosing) return end();
   // What the last answers needed; the next ones find it again while the session is busy.
   if (out_.empty()) out_.release();
-  if (!out_.empty() && now - last_progress_ > core().config.write_timeout) {
+  if (!out_.empty() && blocked_since_ != Clock::time_point() &&
+      now - blocked_since_ > core().config.write_timeout) {
     core().raystream_probe.slow_reader();
     return end();
   }

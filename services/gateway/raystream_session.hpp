@@ -10,7 +10,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "libs/net/byte_stream.hpp"
 #include "libs/net/listener.hpp"
@@ -57,16 +56,10 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   ~RaystreamSession() override;
 
   // For its actor.
-  void begin();
-  void readable();
-  void writable();
-  void due();
-  void answered(RaystreamCall& call);
-  void resumed(RaystreamCall& call);
   void lost_to(uint64_t generation);
   void drain();
   void abort();
-  void after_message();
+  void after_turn();
   /// Its actor has died: a defect.
   void failed();
   bool ended() const { return state_ == State::kEnded; }
@@ -86,6 +79,9 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   void answer_error(RaystreamCall& call, const Error& error);
   void key_revoked();
   void token_revoked();
+  /// A turn that goes on with a call that has waited.
+  void answered(const std::shared_ptr<RaystreamCall>& call);
+  void resumed(const std::shared_ptr<RaystreamCall>& call);
   /// False: it is attached, or another call is about to.
   bool begin_attach();
   void attach_failed();
@@ -119,8 +115,6 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   bool send_event(std::string_view payload);
   /// The answer to a SUBSCRIBE. False: the session has ended.
   bool send_answer(RaystreamCall& call);
-  /// Sends what is there. Beside the actor: on the session's thread, and in none of its messages.
-  void flush_events();
 
  private:
   enum class State : uint8_t { kTls, kOpen, kClosing, kEnded };
@@ -128,10 +122,15 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   Core& core() const;
 
   // The connection.
+  void begin();
+  void readable();
+  void writable();
+  void due();
   void arm_read();
   void arm_write();
   void tls_handshake();
   void read();
+  void read_again();
   void discard();
   bool is_backed_up() const;
   void flush();
@@ -139,7 +138,7 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   void arm_timer();
 
   // Frames.
-  void report_frames();
+  void report();
   void take_stream(std::span<char> bytes);
   raystream::Expected expected() const;
   void take_frame(std::span<char> frame);
@@ -158,6 +157,7 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   void take_message(raystream::FrameType type, std::string_view payload);
   void take_call(std::string_view payload);
   std::shared_ptr<RaystreamCall> open_call(const CallFrame& frame, const RaystreamMethod* method);
+  std::shared_ptr<RaystreamCall> place_call(uint64_t id);
   void refuse_call(uint64_t id, const RaystreamMethod* method, const Error& error);
   void take_heartbeat(std::string_view payload);
   void take_subscribe(std::string_view payload);
@@ -232,14 +232,14 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   Clock::time_point shaken_{};         // when the handshake was done
   Clock::time_point read_at_{};        // the bytes that are being looked at
   Clock::time_point last_frame_{};     // of the client
-  Clock::time_point last_progress_{};  // of writing
+  Clock::time_point blocked_since_{};  // nothing could be written since; zero: it could
   Clock::time_point token_checked_{};
 
   // Counted since the last report to the metrics.
   uint32_t frames_in_ = 0, frames_out_ = 0;
   size_t bytes_in_ = 0;
 
-  std::unordered_map<uint64_t, std::shared_ptr<RaystreamCall>> calls_;
+  RaystreamCalls calls_;
   // Calls with large answers, each of which sends a piece in turn.
   std::deque<std::shared_ptr<RaystreamCall>> sending_;
   size_t queued_ = 0;  // bytes of theirs that are not in out_ yet

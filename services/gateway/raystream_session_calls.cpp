@@ -22,6 +22,8 @@ constexpr size_t kPiece = 64 << 10;
 // So much is sealed ahead of the socket.
 constexpr size_t kSealAhead = 256 << 10;
 constexpr int kMaxMissedBeats = 3;
+// Calls whose memory a thread keeps, a few KiB each at most.
+constexpr size_t kMaxSpentCalls = 128;
 constexpr uint8_t kMaxFailedAttaches = 8;
 // How often a token is checked with auth while its session lives.
 constexpr std::chrono::seconds kTokenCheckPeriod{30};
@@ -111,8 +113,8 @@ std::shared_ptr<RaystreamCall> RaystreamSession::open_call(const CallFrame& fram
               std::chrono::milliseconds(100)));
     return nullptr;
   }
-  auto call = std::make_shared<RaystreamCall>(*this, frame, method);
-  calls_.emplace(frame.call_id, call);
+  std::shared_ptr<RaystreamCall> call = place_call(frame.call_id);
+  call->open(*this, frame, method);
   if (const auto refusal = call->refusal(frame)) {
     call->fail(*refusal);
     return nullptr;
@@ -120,17 +122,37 @@ std::shared_ptr<RaystreamCall> RaystreamSession::open_call(const CallFrame& fram
   return call;
 }
 
+// A place in the table and a call without a request, if possible those of one that is answered.
+std::shared_ptr<RaystreamCall> RaystreamSession::place_call(uint64_t id) {
+  auto& spent = worker_.spent_calls;
+  if (!spent.empty()) {
+    RaystreamCalls::node_type node = std::move(spent.back());
+    spent.pop_back();
+    // Somebody who waited for it may hold it still.
+    if (node.mapped().use_count() == 1) {
+      node.key() = id;
+      node.mapped()->reset();
+      return calls_.insert(std::move(node)).position->second;
+    }
+  }
+  return calls_.emplace(id, std::make_shared<RaystreamCall>()).first->second;
+}
+
 void RaystreamSession::refuse_call(uint64_t id, const RaystreamMethod* method, const Error& error) {
   core().raystream_probe.call_finished(method, error.http_status(), std::chrono::nanoseconds(0));
   send_frame(FrameType::kRpcError, {rpc_error(id, error)});
 }
 
-void RaystreamSession::answered(RaystreamCall& call) {
-  if (state_ == State::kOpen && !call.answered()) call.take_result();
+void RaystreamSession::answered(const std::shared_ptr<RaystreamCall>& call) {
+  take_turn(shared_from_this(), [this, call] {
+    if (state_ == State::kOpen && !call->answered()) call->take_result();
+  });
 }
 
-void RaystreamSession::resumed(RaystreamCall& call) {
-  if (state_ == State::kOpen && !call.answered()) call.resumed();
+void RaystreamSession::resumed(const std::shared_ptr<RaystreamCall>& call) {
+  take_turn(shared_from_this(), [this, call] {
+    if (state_ == State::kOpen && !call->answered()) call->resumed();
+  });
 }
 
 void RaystreamSession::answer(RaystreamCall& call) {
@@ -194,7 +216,7 @@ void RaystreamSession::answer_error(RaystreamCall& call, const Error& error) {
 
 // The answer is sealed: the id is free again.
 void RaystreamSession::finish(RaystreamCall& call) {
-  core().raystream_probe.call_finished(call.method(), call.status(), call.duration());
+  worker_.finished_calls.push_back({call.method(), call.status(), call.started()});
   if (core().config.access_log && call.is_logged() && log::enabled(log::Level::kInfo))
     log::write(
         log::Level::kInfo,
@@ -204,11 +226,14 @@ void RaystreamSession::finish(RaystreamCall& call) {
         "call",
         {{"method", call.method() ? call.method()->name : std::string_view("none")},
          {"status", call.status()},
-         {"us", std::chrono::duration_cast<std::chrono::microseconds>(call.duration()).count()},
+         {"us", std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - call.started())
+              .count()},
          {"in", call.args_bytes()},
          {"session", session_.id()},
          {"client", client_}});
-  calls_.erase(call.id());
+  RaystreamCalls::node_type node = calls_.extract(call.id());
+  call.spent();
+  if (worker_.spent_calls.size() < kMaxSpentCalls) worker_.spent_calls.push_back(std::move(node));
 }
 
 // --- Subscriptions -------------------------------------------------------------------------------
@@ -237,14 +262,6 @@ bool RaystreamSession::has_room() const {
 
 bool RaystreamSession::send_event(std::string_view payload) {
   return state_ == State::kOpen && send_frame(FrameType::kEvent, {payload});
-}
-
-void RaystreamSession::flush_events() {
-  try {
-    after_message();
-  } catch (const std::exception&) {
-    failed();
-  }
 }
 
 // --- Who it is -----------------------------------------------------------------------------------

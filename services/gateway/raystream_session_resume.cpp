@@ -304,7 +304,9 @@ StoredSession RaystreamSession::to_store() const {
 }
 
 void RaystreamSession::later(UniqueFunction<void()> step) {
-  tell(*this, Step{std::make_shared<UniqueFunction<void()>>(std::move(step))});
+  take_turn(shared_from_this(), [this, step = std::move(step)]() mutable {
+    if (!is_over()) step();
+  });
 }
 
 void RaystreamSession::lost_to(uint64_t generation) {

@@ -2,7 +2,6 @@
 // subscriptions.
 #include "raymesh/raystream/v1/raystream.pb.h"
 #include "services/gateway/core.hpp"
-#include "services/gateway/raystream_actor.hpp"
 #include "services/gateway/raystream_call.hpp"
 #include "services/gateway/raystream_session.hpp"
 #include "services/gateway/raystream_subscriptions.hpp"
@@ -38,7 +37,7 @@ void RaystreamCall::subscribe_as_user() {
   auto done = [self = shared_from_this()](Result<std::string> position) {
     if (!self->session_) return;
     self->result_.emplace(std::move(position));
-    tell(*self->session_, Answered{self});
+    self->session_->answered(self);
   };
   RaystreamSubscriptions& subscriptions = session_->subscriptions();
   if (!wanted.on()) return subscriptions.unsubscribe(wanted.kind(), wanted.name(), std::move(done));

@@ -268,7 +268,7 @@ void flush_written_sessions(Worker& worker) {
   auto sessions = std::exchange(worker.written_sessions, {});
   for (const auto& session : sessions) {
     if (auto* subscriptions = session->subscriptions_if_any()) subscriptions->written_ = false;
-    session->flush_events();
+    take_turn(session, [] {});
   }
   sessions.clear();
   if (worker.written_sessions.empty()) worker.written_sessions = std::move(sessions);
