@@ -22,6 +22,16 @@ if(NOT TARGET pg_query::pg_query)
   set_target_properties(pg_query::pg_query PROPERTIES
     IMPORTED_LOCATION ${PG_QUERY_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${PG_QUERY_INCLUDE_DIR})
 endif()
+# Debian has it for amd64 alone; elsewhere libs/crypto does without.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+  find_library(IPSEC_MB_LIBRARY NAMES IPSec_MB REQUIRED)
+  find_path(IPSEC_MB_INCLUDE_DIR NAMES intel-ipsec-mb.h REQUIRED)
+  if(NOT TARGET ipsec_mb::ipsec_mb)
+    add_library(ipsec_mb::ipsec_mb UNKNOWN IMPORTED)
+    set_target_properties(ipsec_mb::ipsec_mb PROPERTIES
+      IMPORTED_LOCATION ${IPSEC_MB_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${IPSEC_MB_INCLUDE_DIR})
+  endif()
+endif()
 if(RAYMESH_TESTS)
   find_package(GTest CONFIG REQUIRED)
   # Only the tests speak gRPC through its own library: to prove that ours is gRPC.

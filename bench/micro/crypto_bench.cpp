@@ -29,15 +29,23 @@ void aead(benchmark::State& state, AeadCipher cipher, AeadBackend backend, bool 
   const std::string aad(16, 'h');
   crypto::Secret32 key;
   key.assign(crypto::random_bytes(32));
-  aead_seal_with(backend, cipher, key, nonce, aad, text, tag);
+  crypto::ExpandedKey expanded;
+  const bool as_taken = backend == AeadBackend::kFastest;
+  auto seal = [&] {
+    as_taken ? aead_seal(cipher, key, expanded, nonce, aad, text, tag)
+             : aead_seal_with(backend, cipher, key, nonce, aad, text, tag);
+  };
+  seal();
   const std::string sealed = text;
   for (auto _ : state) {
     if (open) {
       // Decrypting gives the plaintext, which has another tag: the ciphertext is put back.
-      if (!aead_open_with(backend, cipher, key, nonce, aad, text, tag)) std::abort();
+      if (!(as_taken ? aead_open(cipher, key, expanded, nonce, aad, text, tag)
+                     : aead_open_with(backend, cipher, key, nonce, aad, text, tag)))
+        std::abort();
       std::copy(sealed.begin(), sealed.end(), text.begin());
     } else {
-      aead_seal_with(backend, cipher, key, nonce, aad, text, tag);
+      seal();
     }
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * size));
@@ -199,6 +207,9 @@ BENCHMARK_CAPTURE(openssl_context, chacha20, "ChaCha20-Poly1305")->Apply(sizes);
 BENCHMARK_CAPTURE(aead, chacha20_open, kChaCha, AeadBackend::kFastest, true)->Apply(sizes);
 BENCHMARK_CAPTURE(aead, gcm_seal, kGcm, AeadBackend::kFastest, false)->Apply(sizes);
 BENCHMARK_CAPTURE(aead, gcm_seal_sodium, kGcm, AeadBackend::kSodium, false)->Apply(sizes);
+#ifdef RAYMESH_IPSEC_MB
+BENCHMARK_CAPTURE(aead, gcm_seal_ipsec_mb, kGcm, AeadBackend::kIpsecMb, false)->Apply(sizes);
+#endif
 BENCHMARK_CAPTURE(aead, gcm_seal_openssl, kGcm, AeadBackend::kOpenSsl, false)->Apply(sizes);
 BENCHMARK_CAPTURE(openssl_context, gcm, "AES-256-GCM")->Apply(sizes);
 BENCHMARK_CAPTURE(aead, gcm_open, kGcm, AeadBackend::kFastest, true)->Apply(sizes);

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 
+#include "libs/crypto/ipsec_mb.hpp"
 #include "libs/crypto/sodium_ready.hpp"
 
 namespace raymesh::crypto {
@@ -159,39 +160,104 @@ std::string_view never_null(std::string_view text) {
   return text.data() != nullptr ? text : std::string_view("");
 }
 
-bool takes_sodium(AeadBackend backend, AeadCipher cipher, size_t bytes) {
-  if (backend == AeadBackend::kOpenSsl) return false;
-  if (cipher == AeadCipher::kAes256Gcm && !sodium_has_aes256gcm()) return false;
-  return backend == AeadBackend::kSodium || bytes <= kMostForSodium;
-}
-
-}  // namespace
-
 bool sodium_has_aes256gcm() {
   require_sodium();
   static const bool kHas = crypto_aead_aes256gcm_is_available() == 1;
   return kHas;
 }
 
+AeadBackend resolve(AeadBackend backend, AeadCipher cipher, size_t bytes) {
+  if (backend != AeadBackend::kFastest) return backend;
+  if (ipsec_mb::is_available()) return AeadBackend::kIpsecMb;
+  return bytes <= kMostForSodium && has_backend(AeadBackend::kSodium, cipher)
+             ? AeadBackend::kSodium
+             : AeadBackend::kOpenSsl;
+}
+
+void ipsec_seal(AeadCipher cipher, const Secret32& key, AeadNonce nonce, std::string_view aad,
+                std::span<char> text, std::span<char, kAeadTagBytes> tag) {
+  if (cipher == AeadCipher::kChaCha20Poly1305)
+    return ipsec_mb::chacha_seal(key, nonce, aad, text, tag);
+  ExpandedKeyRoom room;
+  ipsec_mb::expand(key, room);
+  ipsec_mb::aes_seal(room, nonce, aad, text, tag);
+}
+
+bool ipsec_open(AeadCipher cipher, const Secret32& key, AeadNonce nonce, std::string_view aad,
+                std::span<char> text, std::span<const char, kAeadTagBytes> tag) {
+  if (cipher == AeadCipher::kChaCha20Poly1305)
+    return ipsec_mb::chacha_open(key, nonce, aad, text, tag);
+  ExpandedKeyRoom room;
+  ipsec_mb::expand(key, room);
+  return ipsec_mb::aes_open(room, nonce, aad, text, tag);
+}
+
+// Nobody may use by mistake what was decrypted under a tag that does not fit.
+bool zero_unless(bool good, std::span<char> text) {
+  if (!good && !text.empty()) std::memset(text.data(), 0, text.size());
+  return good;
+}
+
+bool keeps_expanded(AeadCipher cipher) {
+  return cipher == AeadCipher::kAes256Gcm && ipsec_mb::is_available();
+}
+
+}  // namespace
+
+bool has_backend(AeadBackend backend, AeadCipher cipher) {
+  switch (backend) {
+    case AeadBackend::kSodium:
+      return cipher == AeadCipher::kChaCha20Poly1305 || sodium_has_aes256gcm();
+    case AeadBackend::kIpsecMb:
+      return ipsec_mb::is_available();
+    case AeadBackend::kFastest:
+    case AeadBackend::kOpenSsl:
+      break;
+  }
+  return true;
+}
+
+const ExpandedKeyRoom& ExpandedKey::of(const Secret32& key) {
+  if (!room_) {
+    room_ = Locked<ExpandedKeyRoom>::make();
+    ipsec_mb::expand(key, *room_);
+  }
+  return *room_;
+}
+
 void aead_seal_with(AeadBackend backend, AeadCipher cipher, const Secret32& key, AeadNonce nonce,
                     std::string_view aad, std::span<char> text,
                     std::span<char, kAeadTagBytes> tag) {
   require_sodium();
-  if (takes_sodium(backend, cipher, text.size()))
-    sodium_seal(cipher, key, nonce, never_null(aad), never_null(text), tag);
-  else
-    openssl_context(cipher).seal(key, nonce, aad, text, tag);
+  switch (resolve(backend, cipher, text.size())) {
+    case AeadBackend::kIpsecMb:
+      return ipsec_seal(cipher, key, nonce, never_null(aad), never_null(text), tag);
+    case AeadBackend::kSodium:
+      return sodium_seal(cipher, key, nonce, never_null(aad), never_null(text), tag);
+    case AeadBackend::kFastest:
+    case AeadBackend::kOpenSsl:
+      return openssl_context(cipher).seal(key, nonce, aad, text, tag);
+  }
 }
 
 bool aead_open_with(AeadBackend backend, AeadCipher cipher, const Secret32& key, AeadNonce nonce,
                     std::string_view aad, std::span<char> text,
                     std::span<const char, kAeadTagBytes> tag) {
   require_sodium();
-  const bool good = takes_sodium(backend, cipher, text.size())
-                        ? sodium_open(cipher, key, nonce, never_null(aad), never_null(text), tag)
-                        : openssl_context(cipher).open(key, nonce, aad, text, tag);
-  if (!good && !text.empty()) std::memset(text.data(), 0, text.size());
-  return good;
+  bool good = false;
+  switch (resolve(backend, cipher, text.size())) {
+    case AeadBackend::kIpsecMb:
+      good = ipsec_open(cipher, key, nonce, never_null(aad), never_null(text), tag);
+      break;
+    case AeadBackend::kSodium:
+      good = sodium_open(cipher, key, nonce, never_null(aad), never_null(text), tag);
+      break;
+    case AeadBackend::kFastest:
+    case AeadBackend::kOpenSsl:
+      good = openssl_context(cipher).open(key, nonce, aad, text, tag);
+      break;
+  }
+  return zero_unless(good, text);
 }
 
 void aead_seal(AeadCipher cipher, const Secret32& key, AeadNonce nonce, std::string_view aad,
@@ -202,6 +268,20 @@ void aead_seal(AeadCipher cipher, const Secret32& key, AeadNonce nonce, std::str
 bool aead_open(AeadCipher cipher, const Secret32& key, AeadNonce nonce, std::string_view aad,
                std::span<char> text, std::span<const char, kAeadTagBytes> tag) {
   return aead_open_with(AeadBackend::kFastest, cipher, key, nonce, aad, text, tag);
+}
+
+void aead_seal(AeadCipher cipher, const Secret32& key, ExpandedKey& expanded, AeadNonce nonce,
+               std::string_view aad, std::span<char> text, std::span<char, kAeadTagBytes> tag) {
+  if (!keeps_expanded(cipher)) return aead_seal(cipher, key, nonce, aad, text, tag);
+  ipsec_mb::aes_seal(expanded.of(key), nonce, never_null(aad), never_null(text), tag);
+}
+
+bool aead_open(AeadCipher cipher, const Secret32& key, ExpandedKey& expanded, AeadNonce nonce,
+               std::string_view aad, std::span<char> text,
+               std::span<const char, kAeadTagBytes> tag) {
+  if (!keeps_expanded(cipher)) return aead_open(cipher, key, nonce, aad, text, tag);
+  return zero_unless(
+      ipsec_mb::aes_open(expanded.of(key), nonce, never_null(aad), never_null(text), tag), text);
 }
 
 }  // namespace raymesh::crypto

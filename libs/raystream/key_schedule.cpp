@@ -22,6 +22,7 @@ void expand_with(const Secret32& secret, std::string_view label, const Hash& tra
 }
 
 void derive_key(DirectionKeys& keys) {
+  keys.expanded.reset();
   crypto::hkdf_expand(keys.secret.view(), "raystream-v1 key", keys.key);
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <string_view>
 
+#include "libs/crypto/aead.hpp"
 #include "libs/crypto/sha256.hpp"
 #include "libs/raystream/protocol.hpp"
 
@@ -22,6 +23,7 @@ Hash finish(crypto::Sha256& state);
 struct DirectionKeys {
   crypto::Secret32 secret;
   crypto::Secret32 key;
+  crypto::ExpandedKey expanded;  // of `key`
 };
 
 /// All secrets of a session; lives in the arena of secrets.

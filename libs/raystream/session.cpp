@@ -126,6 +126,7 @@ Refusal Session::fail(Refusal refusal) {
   if (keys_) {
     incoming_keys().secret.clear();
     incoming_keys().key.clear();
+    incoming_keys().expanded.reset();
   }
   return refusal;
 }
@@ -149,8 +150,8 @@ Refusal Session::open(std::span<char> frame, Incoming& out) {
   require_key(keys.key);
   const crypto::AeadNonce nonce(frame.data() + kHeaderBytes, kNonceBytes);
   const std::span<char> payload = payload_of(frame);
-  if (!crypto::aead_open(cipher_, keys.key, nonce, bytes.substr(0, kHeaderBytes), payload,
-                         tag_of(bytes)))
+  if (!crypto::aead_open(cipher_, keys.key, keys.expanded, nonce, bytes.substr(0, kHeaderBytes),
+                         payload, tag_of(bytes)))
     return fail({ErrorCode::kDecryptionFailed, "the tag does not fit"});
   step(incoming_, keys);
   out = {parsed.type, payload};
@@ -171,8 +172,9 @@ void Session::seal_in_place(FrameType type, char* frame, size_t payload_bytes) {
   write_header(frame, type, outgoing_.sequence, static_cast<uint32_t>(payload_bytes));
   write_nonce(frame + kHeaderBytes, outgoing_.epoch, outgoing_.sequence);
   char* payload = frame + kPayloadOffset;
-  crypto::aead_seal(cipher_, keys.key, crypto::AeadNonce(frame + kHeaderBytes, kNonceBytes),
-                    {frame, kHeaderBytes}, {payload, payload_bytes},
+  crypto::aead_seal(cipher_, keys.key, keys.expanded,
+                    crypto::AeadNonce(frame + kHeaderBytes, kNonceBytes), {frame, kHeaderBytes},
+                    {payload, payload_bytes},
                     std::span<char, kTagBytes>(payload + payload_bytes, kTagBytes));
   step(outgoing_, keys);
   after(type, true);
@@ -211,6 +213,12 @@ void Session::close(ErrorCode code, std::string_view reason, OutgoingBuffer& out
   // CLOSE may be sent in every phase but kClosed, in which there are no keys.
   if (!closed()) (void)seal(FrameType::kClose, close_payload(code, reason), out);
   drop();
+}
+
+void Session::rest() {
+  if (!keys_) return;
+  keys_->client_to_server.expanded.reset();
+  keys_->server_to_client.expanded.reset();
 }
 
 void Session::drop() {

@@ -98,6 +98,9 @@ class Session {
   /// Appends a CLOSE frame, unless the session is closed already, and closes: all keys are wiped.
   /// `reason` is for people, of UTF-8, and cut at 256 bytes.
   void close(ErrorCode code, std::string_view reason, OutgoingBuffer& out);
+  /// Gives back what busy keys are expanded to; the next frame makes it anew. For sessions that
+  /// fall idle.
+  void rest();
   /// Closes without a word: the connection is gone.
   void drop();
 

@@ -273,8 +273,7 @@ void RaystreamCall::echo() {
         Error(errors::kInvalidRequest,
               "the query of raystream.echo is bytes=n, at most 1024, with arguments to repeat"));
   result_bytes_.reserve(size);
-  while (result_bytes_.size() < size)
-    result_bytes_.append(args_, 0, size - result_bytes_.size());
+  while (result_bytes_.size() < size) result_bytes_.append(args_, 0, size - result_bytes_.size());
   answer(200);
 }
 

@@ -237,8 +237,7 @@ void RaystreamSession::flush() {
     if (!std::exchange(end_sent_, true)) stream_.shutdown_send();
     return discard();
   }
-  if (std::exchange(readable_, false))
-    read_again();
+  if (std::exchange(readable_, false)) read_again();
 }
 
 // Once for many small frames and calls.
@@ -401,6 +400,7 @@ void RaystreamSession::due() {
   if (state_ == State::kClosing) return end();
   // What the last answers needed; the next ones find it again while the session is busy.
   if (out_.empty()) out_.release();
+  session_.rest();
   if (!out_.empty() && blocked_since_ != Clock::time_point() &&
       now - blocked_since_ > core().config.write_timeout) {
     core().raystream_probe.slow_reader();
@@ -501,7 +501,7 @@ void RaystreamSession::end() {
   core().probe.connection_closed();
   core().open_sessions.fetch_sub(1);
   slot_.release();
-  // It may end beside its actor (flush_events), which then has to be told.
+  // It may end in a turn, of which its actor then has to be told.
   release_raystream_actor(std::exchange(actor_, nullptr));
 }
 

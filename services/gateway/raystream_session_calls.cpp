@@ -227,7 +227,7 @@ void RaystreamSession::finish(RaystreamCall& call) {
         {{"method", call.method() ? call.method()->name : std::string_view("none")},
          {"status", call.status()},
          {"us", std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - call.started())
-              .count()},
+                    .count()},
          {"in", call.args_bytes()},
          {"session", session_.id()},
          {"client", client_}});

@@ -28,6 +28,7 @@ DOORS = [
     ("libpg_query", ["pg_query.h", "pg_query/*"], ["services/storage/sql_splitter.cpp"]),
     ("hiredis", ["hiredis/*"], ["libs/redis/*"]),
     ("libsodium", ["sodium.h", "sodium/*"], ["libs/crypto/*"]),
+    ("intel-ipsec-mb", ["intel-ipsec-mb.h"], ["libs/crypto/*"]),
     ("OpenSSL", ["openssl/*"],
      ["libs/crypto/*", "libs/net/*", "libs/pg/pipeline_connection.cpp", "clients/cpp/src/stream.hpp"]),
     ("prometheus-cpp", ["prometheus/*"], ["libs/telemetry/*"]),

@@ -14,6 +14,15 @@ namespace {
 
 constexpr AeadCipher kCiphers[] = {AeadCipher::kChaCha20Poly1305, AeadCipher::kAes256Gcm};
 
+// Those that this processor has.
+std::vector<AeadBackend> backends(AeadCipher cipher) {
+  std::vector<AeadBackend> all;
+  for (const AeadBackend one :
+       {AeadBackend::kOpenSsl, AeadBackend::kSodium, AeadBackend::kIpsecMb, AeadBackend::kFastest})
+    if (has_backend(one, cipher)) all.push_back(one);
+  return all;
+}
+
 struct Box {
   Secret32 key;
   std::string nonce = std::string(kAeadNonceBytes, '\0');
@@ -27,6 +36,19 @@ struct Box {
     aead_seal_with(backend, cipher, key, nonce_view(), aad, text,
                    std::span<char, kAeadTagBytes>(tag.data(), kAeadTagBytes));
     return text + tag;
+  }
+  // The same with what the key has been expanded to.
+  std::string seal(ExpandedKey& expanded, AeadCipher cipher, std::string text) const {
+    std::string tag(kAeadTagBytes, '\0');
+    aead_seal(cipher, key, expanded, nonce_view(), aad, text,
+              std::span<char, kAeadTagBytes>(tag.data(), kAeadTagBytes));
+    return text + tag;
+  }
+  bool open(ExpandedKey& expanded, AeadCipher cipher, std::string& sealed) const {
+    const std::string tag = sealed.substr(sealed.size() - kAeadTagBytes);
+    sealed.resize(sealed.size() - kAeadTagBytes);
+    return aead_open(cipher, key, expanded, nonce_view(), aad, sealed,
+                     std::span<const char, kAeadTagBytes>(tag.data(), kAeadTagBytes));
   }
   bool open(AeadBackend backend, AeadCipher cipher, std::string& sealed) const {
     const std::string tag = sealed.substr(sealed.size() - kAeadTagBytes);
@@ -53,19 +75,21 @@ TEST(AeadTest, MatchesRfc8439Section282) {
             "3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691");
 }
 
-TEST(AeadTest, BothLibrariesMakeTheSameBytes) {
+TEST(AeadTest, AllLibrariesMakeTheSameBytes) {
   Box box;
   for (const AeadCipher cipher : kCiphers) {
-    if (cipher == AeadCipher::kAes256Gcm && !sodium_has_aes256gcm()) continue;
+    ExpandedKey expanded;
     for (const size_t size :
          {0, 1, 15, 16, 17, 63, 64, 65, 1'000, 1'024, 1'792, 1'793, 4'096, 16'384, 70'001}) {
       const std::string text = random_bytes(size);
-      const std::string sodium = box.seal(AeadBackend::kSodium, cipher, text);
-      EXPECT_EQ(sodium, box.seal(AeadBackend::kOpenSsl, cipher, text)) << size;
-      EXPECT_EQ(sodium, box.seal(AeadBackend::kFastest, cipher, text)) << size;
-      for (const AeadBackend backend :
-           {AeadBackend::kSodium, AeadBackend::kOpenSsl, AeadBackend::kFastest}) {
-        std::string opened = sodium;
+      const std::string sealed = box.seal(AeadBackend::kOpenSsl, cipher, text);
+      EXPECT_EQ(sealed, box.seal(expanded, cipher, text)) << size;
+      std::string opened = sealed;
+      EXPECT_TRUE(box.open(expanded, cipher, opened)) << size;
+      EXPECT_EQ(opened, text) << size;
+      for (const AeadBackend backend : backends(cipher)) {
+        EXPECT_EQ(sealed, box.seal(backend, cipher, text)) << size;
+        opened = sealed;
         EXPECT_TRUE(box.open(backend, cipher, opened)) << size;
         EXPECT_EQ(opened, text) << size;
       }
@@ -75,7 +99,7 @@ TEST(AeadTest, BothLibrariesMakeTheSameBytes) {
 
 TEST(AeadTest, RefusesWhateverWasChangedAndLeavesNoPlaintext) {
   for (const AeadCipher cipher : kCiphers) {
-    for (const AeadBackend backend : {AeadBackend::kSodium, AeadBackend::kOpenSsl}) {
+    for (const AeadBackend backend : backends(cipher)) {
       Box box;
       const std::string text(100, 't');
       const std::string sealed = box.seal(backend, cipher, text);
@@ -103,6 +127,42 @@ TEST(AeadTest, RefusesWhateverWasChangedAndLeavesNoPlaintext) {
   }
 }
 
+TEST(AeadTest, AnExpandedKeyRefusesWhatWasChanged) {
+  for (const AeadCipher cipher : kCiphers) {
+    Box box;
+    ExpandedKey expanded;
+    const std::string sealed = box.seal(expanded, cipher, std::string(100, 't'));
+    for (size_t at = 0; at < sealed.size(); ++at) {
+      std::string changed = sealed;
+      changed[at] = static_cast<char>(changed[at] ^ (1 << (at % 8)));
+      EXPECT_FALSE(box.open(expanded, cipher, changed)) << at;
+      EXPECT_EQ(changed, std::string(100, '\0')) << at;
+    }
+  }
+}
+
+TEST(AeadTest, AnExpandedKeyIsGivenBackToTheArena) {
+  // Elsewhere nothing is kept, and the rest holds all the same.
+  const bool kept = has_backend(AeadBackend::kIpsecMb, AeadCipher::kAes256Gcm);
+  Box box;
+  const size_t before = SecretArena::process().usage().in_use;
+  {
+    ExpandedKey expanded;
+    EXPECT_FALSE(expanded);
+    const std::string first = box.seal(expanded, AeadCipher::kAes256Gcm, "text");
+    EXPECT_EQ(static_cast<bool>(expanded), kept);
+    EXPECT_EQ(SecretArena::process().usage().in_use > before, kept);
+    // Another key: what the first one was expanded to is gone.
+    expanded.reset();
+    EXPECT_EQ(SecretArena::process().usage().in_use, before);
+    box.key.data()[0] ^= 1;
+    EXPECT_EQ(box.seal(expanded, AeadCipher::kAes256Gcm, "text"),
+              box.seal(AeadBackend::kOpenSsl, AeadCipher::kAes256Gcm, "text"));
+    EXPECT_NE(box.seal(expanded, AeadCipher::kAes256Gcm, "text"), first);
+  }
+  EXPECT_EQ(SecretArena::process().usage().in_use, before);
+}
+
 TEST(AeadTest, SealsTheEmptyTextForKeyConfirmation) {
   Box box;
   for (const AeadCipher cipher : kCiphers) {
@@ -115,7 +175,7 @@ TEST(AeadTest, SealsTheEmptyTextForKeyConfirmation) {
 TEST(AeadTest, TakesNothingFromNowhere) {
   Box box;
   for (const AeadCipher cipher : kCiphers) {
-    for (const AeadBackend backend : {AeadBackend::kSodium, AeadBackend::kOpenSsl}) {
+    for (const AeadBackend backend : backends(cipher)) {
       char tag[kAeadTagBytes];
       aead_seal_with(backend, cipher, box.key, box.nonce_view(), {}, {}, tag);
       EXPECT_TRUE(aead_open_with(backend, cipher, box.key, box.nonce_view(), {}, {}, tag));
@@ -133,10 +193,11 @@ TEST(AeadTest, ThreadsDoNotShareAContext) {
       Box box;
       box.key.assign(std::string(32, static_cast<char>('a' + t)));
       const std::string text(5'000, static_cast<char>('a' + t));
-      for (int i = 0; i < 200; ++i) {
-        std::string sealed = box.seal(AeadBackend::kOpenSsl, kCiphers[i % 2], text);
-        wrong[t] += !box.open(AeadBackend::kOpenSsl, kCiphers[i % 2], sealed) || sealed != text;
-      }
+      for (int i = 0; i < 200; ++i)
+        for (const AeadBackend backend : backends(kCiphers[i % 2])) {
+          std::string sealed = box.seal(backend, kCiphers[i % 2], text);
+          wrong[t] += !box.open(backend, kCiphers[i % 2], sealed) || sealed != text;
+        }
     });
   for (auto& t : threads) t.join();
   EXPECT_EQ(wrong, std::vector<int>(4, 0));
