@@ -12,7 +12,6 @@
 #include <caf/make_message.hpp>
 #include <caf/typed_actor.hpp>
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <utility>
 
@@ -71,7 +70,7 @@ void take_turn(const std::shared_ptr<Session>& session, F step) {
   try {
     step();
     session->after_turn();
-  } catch (const std::exception&) {
+  } catch (...) {
     tell(*session, Thrown{});
   }
 }
