@@ -88,6 +88,25 @@ for (const kind of ['ws', 'tcp']) {
     await assert.rejects(table.ready, { code: 'not_found' });
   });
 
+  test(`${kind}: channels that are left and taken up again at once, before SUBSCRIBE or its end was answered`, async () => {
+    const session = connect(kind);
+    await session.connect();
+    for (let i = 0; i < 20; ++i) {
+      const channel = `cpp-again-${kind}-${i}`;
+      const first = session.subscribe(channel);
+      await first.made;
+      const left = [first.close()];
+      const second = session.subscribe(channel);
+      await second.ready;
+      left.push(second.close());
+      const third = session.subscribe(channel);
+      await third.ready;
+      assert.deepEqual(await session.call('realtime.publish', { channel, payload: i }), { delivered: 1 });
+      assert.equal((await third.next()).value.data, i);
+      await Promise.all(left);
+    }
+  });
+
   test(`${kind}: a write with an idempotency key happens once, also when gateways die under it`, async () => {
     const session = connect(kind);
     const table = `keyed_${kind}`;

@@ -89,10 +89,6 @@ Connection::Connection(const asio::any_io_executor& strand, std::unique_ptr<Tran
       frames_(budget_),
       linger_(strand) {}
 
-raystream::Resumption Connection::resumption() const {
-  return {session_id_, crypto::Secret(session_.resumption_secret())};
-}
-
 // --- Opening -------------------------------------------------------------------------------------
 
 asio::awaitable<void> Connection::open(const raystream::Resumption* resume) {
@@ -163,6 +159,8 @@ asio::awaitable<void> Connection::read_loop(std::shared_ptr<Connection> /*kept*/
     }
   } catch (const boost::system::system_error& error) {
     failure = error.code().message();
+  } catch (const std::exception& error) {
+    failure = error.what();
   }
   if (!over_) end(network_error("the connection to the gateway ended: " + failure), true, false);
   transport_->abort();
@@ -269,8 +267,13 @@ bool Connection::take_answer(const v1::RpcResponse& part) {
   if (call.parts++ == 0) outcome.status = static_cast<int>(part.status());
   if (outcome.result.size() + part.result().size() > raystream::kMaxCallBytes) return false;
   outcome.result += part.result();
-  if (call.on_download) call.on_download(outcome.result.size());
-  if (part.more()) return true;
+  try {
+    if (call.on_download) call.on_download(outcome.result.size());
+  } catch (...) {
+    // The application's own; it is told by its call.
+    outcome.thrown = std::current_exception();
+  }
+  if (part.more() && !outcome.thrown) return true;
   // The limit rises with this answer, before anything that follows it is looked at.
   if (call.attaches) attached();
   call.done = true;
@@ -288,6 +291,8 @@ void Connection::take_resumed(v1::Resumed resumed) {
 
 void Connection::attached() {
   session_.attached();
+  // Now: the connection may end with the frame behind this one.
+  resumption_.emplace(session_id_, crypto::Secret(session_.resumption_secret()));
   asio::co_spawn(strand_, beat_loop(shared_from_this()), asio::detached);
 }
 
@@ -392,6 +397,7 @@ asio::awaitable<Outcome> Connection::call(const CallRequest& request) {
     co_await open.pending().changed.wait(request.deadline);
   }
   Outcome outcome = std::move(open.pending().outcome);
+  if (outcome.thrown) std::rethrow_exception(outcome.thrown);
   co_return outcome;
 }
 
@@ -458,6 +464,7 @@ void Connection::drop(const Error& error) {
 void Connection::end(const Error& error, bool resumable, bool linger) {
   if (over_) return;
   over_ = error;
+  if (!resumable) resumption_.reset();
   session_.drop();
   if (linger && loops_ > 0) {
     linger_.expires_after(kLinger);

@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "clients/cpp/src/failures.hpp"
@@ -34,7 +36,8 @@ struct Outcome {
   int status = 0;
   std::string result;
   std::optional<Error> error;
-  bool lost = false;  // the connection went before an answer came
+  bool lost = false;          // the connection went before an answer came
+  std::exception_ptr thrown;  // by on_download
 };
 
 struct Progress {
@@ -92,8 +95,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool is_resumed() const { return handshake_.resumed(); }
   const std::string& session_id() const { return session_id_; }
   raystream::Cipher cipher() const { return cipher_; }
-  /// What resumes this session, once it is attached and while it is not over.
-  raystream::Resumption resumption() const;
+  /// Once: what resumes this session, if it was attached and did not end for good.
+  std::optional<raystream::Resumption> take_resumption() {
+    return std::exchange(resumption_, std::nullopt);
+  }
 
  private:
   struct Pending {
@@ -135,6 +140,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   raystream::ClientHandshake handshake_;
   raystream::Session session_;
   std::string session_id_;
+  std::optional<raystream::Resumption> resumption_;
   raystream::Cipher cipher_{};
   raystream::FrameBudget budget_;
   raystream::FrameStream frames_;

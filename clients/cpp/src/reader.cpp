@@ -50,7 +50,9 @@ asio::awaitable<void> Reader::ready(std::shared_ptr<Reader> self) {
   co_await allow_cancellation();
   while (!self->ready_ && !self->over_) co_await self->changed_.wait();
   if (self->error_) throw Error(*self->error_);
-  if (!self->ready_) throw client_closed();
+  if (!self->ready_)
+    throw Error(ErrorCode::kNone, 0, "closed",
+                "the subscription to \"" + self->name_ + "\" was closed");
 }
 
 asio::awaitable<std::optional<Event>> Reader::next(std::shared_ptr<Reader> self) {
@@ -80,8 +82,14 @@ bool Topic::take(const raystream::v1::Event& event) {
   return some_ended;
 }
 
-void Topic::set_known() {
-  known = true;
+void Topic::end() {
+  over = true;
+  changed.notify();
+}
+
+void Topic::begins(const std::string& from) {
+  known = was_there = true;
+  if (position.empty()) position = from;
   for (const auto& reader : readers) reader->set_ready();
 }
 

@@ -51,15 +51,20 @@ struct Topic {
   /// Of the last event that was seen; empty: none yet.
   std::string position;
   bool presence = false;
-  /// Asked for over the connection that is up.
-  bool live = false;
   /// The server has answered that it has it: its stored session knows it, and RESUME may name it.
   bool known = false;
+  /// It was known once.
+  bool was_there = false;
+  /// Nobody wants it any more.
+  bool over = false;
+  Waiters changed;  // over
   std::set<std::shared_ptr<Reader>> readers;
 
   /// Gives the event to all readers; true when some of them ended by it.
   bool take(const raystream::v1::Event& event);
-  void set_known();
+  /// The server has it; events behind `from` come, or have come already.
+  void begins(const std::string& from);
+  void end();
 };
 
 }  // namespace raymesh::client

@@ -1,9 +1,12 @@
 #include "clients/cpp/src/session.hpp"
 
 #include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
+#include <exception>
 
 #include "clients/cpp/src/retry.hpp"
 #include "clients/cpp/src/server_keys.hpp"
@@ -47,6 +50,8 @@ Session::Session(const asio::any_io_executor& executor, Options options)
       strand_(asio::make_strand(executor)),
       ciphers_(read_ciphers(options_.ciphers)) {
   if (!options_.server_keys.empty()) keys_ = pinned_keys(options_.server_keys);
+  if (options_.heartbeat.count() <= 0) throw invalid_option("heartbeat must be more than 0");
+  if (address_.tls) check_tls(options_.tls_ca_file);
 }
 
 State Session::state() const {
@@ -70,7 +75,13 @@ void Session::change(State state, const Error* error) {
     if (state_ == state || state_ == State::kClosed) return;
     state_ = state;
   }
-  if (options_.on_state_change) options_.on_state_change(state, error);
+  if (!options_.on_state_change) return;
+  try {
+    options_.on_state_change(state, error);
+  } catch (...) {
+    // As of any handler: out of the executor that runs it, and not into what has told it.
+    asio::post(strand_, [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
+  }
 }
 
 // --- Connecting ----------------------------------------------------------------------------------
@@ -127,6 +138,8 @@ asio::awaitable<void> Session::connect_until_done(std::shared_ptr<Session> /*kep
       if (connection->is_over()) failure = network_error("the connection ended at once");
     } catch (const Error& error) {
       failure = error;
+    } catch (const std::exception& error) {
+      failure = Error(ErrorCode::kInternalError, 0, "internal", error.what(), {}, false);
     }
     opening_ = nullptr;
     if (ending_) {
@@ -169,9 +182,36 @@ void Session::finish(Attempt& attempt, const Error& error) {
   change(State::kIdle, &error);
 }
 
-asio::awaitable<Session::ConnectionPtr> Session::connect_once() {
-  if (!keys_) keys_ = co_await fetch_server_keys(address_, options_.tls_ca_file, options_.api_key);
+// Given up after a while, and when the session ends.
+asio::awaitable<void> Session::fetch_keys() {
+  const auto stop = std::make_shared<asio::cancellation_signal>();
+  fetching_ = stop;
+  const auto late = std::make_shared<bool>(false);
+  asio::steady_timer timer(strand_, kConnectTimeout);
+  timer.async_wait([stop, late](boost::system::error_code ec) {
+    if (ec) return;
+    *late = true;
+    stop->emit(asio::cancellation_type::terminal);
+  });
+  std::optional<Error> failure;
+  try {
+    keys_ = co_await asio::co_spawn(
+        strand_, fetch_server_keys(address_, options_.tls_ca_file, options_.api_key),
+        asio::bind_cancellation_slot(stop->slot(), asio::use_awaitable));
+  } catch (const Error& error) {
+    failure = error;
+  }
+  fetching_ = nullptr;
+  timer.cancel();
   if (ending_) throw client_closed();
+  if (failure && *late)
+    failure = network_error("the servers' keys did not come from " + address_.authority() +
+                            " within 15 s");
+  if (failure) throw Error(*failure);
+}
+
+asio::awaitable<Session::ConnectionPtr> Session::connect_once() {
+  if (!keys_) co_await fetch_keys();
   Connection::Settings settings;
   settings.websocket = address_.websocket;
   settings.trust.pinned = *keys_;
@@ -195,6 +235,7 @@ asio::awaitable<Session::ConnectionPtr> Session::connect_once() {
   std::optional<Error> failure;
   try {
     co_await connection->open(resumption_ ? &*resumption_ : nullptr);
+    lines_.clear();
     {
       const std::lock_guard lock(mutex_);
       cipher_ = raystream::name_of(connection->cipher());
@@ -205,7 +246,7 @@ asio::awaitable<Session::ConnectionPtr> Session::connect_once() {
       forget();
       co_await connection->attach(options_.api_key, options_.access_token);
       keep_resumption(*connection);
-      for (const auto& [key, topic] : topics_) subscribe_topic(connection, topic);
+      follow_topics(connection);
     }
   } catch (const Error& error) {
     failure = error;
@@ -218,9 +259,10 @@ asio::awaitable<Session::ConnectionPtr> Session::connect_once() {
   co_return connection;
 }
 
-void Session::keep_resumption(const Connection& connection) {
-  if (connection.is_over()) return;
-  resumption_ = connection.resumption();
+void Session::keep_resumption(Connection& connection) {
+  auto resumption = connection.take_resumption();
+  if (!resumption) return;
+  resumption_ = std::move(resumption);
   const std::lock_guard lock(mutex_);
   session_id_ = connection.session_id();
 }
@@ -233,9 +275,9 @@ void Session::forget() {
 
 void Session::on_end(const Connection* connection, const Error& error, bool resumable) {
   if (!resumable) forget();
+  if (subscribing_.get() == connection) subscribing_ = nullptr;
   if (connection_.get() != connection) return;
   const ConnectionPtr kept = std::exchange(connection_, nullptr);
-  for (const auto& [key, topic] : topics_) topic->live = false;
   if (ending_) return;
   last_error_ = error;
   // Never at once: when a gateway ends, all its clients come again.
@@ -277,7 +319,7 @@ asio::awaitable<std::string> Session::call(std::string method, std::string args,
     const int tries = error.error_code() == ErrorCode::kTimeout ? 2 : kTries;
     if (!repeatable || !error.retryable() || attempt >= tries || Clock::now() >= request.deadline)
       throw Error(error);
-    if (!outcome.lost && error.error_code() == ErrorCode::kSessionExpired) {
+    if (error.error_code() == ErrorCode::kSessionExpired && !connection->is_over()) {
       forget();
       connection->drop(error);
     }
@@ -291,14 +333,21 @@ asio::awaitable<std::string> Session::call(std::string method, std::string args,
 
 // --- The end -------------------------------------------------------------------------------------
 
+void Session::stop_connecting() {
+  if (opening_) ConnectionPtr(opening_)->drop(client_closed());
+  if (const auto fetching = fetching_) fetching->emit(asio::cancellation_type::terminal);
+  pauses_.notify();
+}
+
 asio::awaitable<void> Session::close() {
   if (std::exchange(ending_, true)) co_return;
   const ConnectionPtr connection = connection_;
   const auto topics = std::exchange(topics_, {});
-  for (const auto& [key, topic] : topics)
+  for (const auto& [key, topic] : topics) {
+    topic->end();
     for (const auto& reader : topic->readers) reader->close();
-  if (opening_) opening_->drop(client_closed());
-  pauses_.notify();
+  }
+  stop_connecting();
   if (connection) co_await connection->close();
   connection_ = nullptr;
   forget();
@@ -308,11 +357,12 @@ asio::awaitable<void> Session::close() {
 void Session::drop() {
   if (std::exchange(ending_, true)) return;
   const auto topics = std::exchange(topics_, {});
-  for (const auto& [key, topic] : topics)
+  for (const auto& [key, topic] : topics) {
+    topic->end();
     for (const auto& reader : topic->readers) reader->fail(client_closed());
-  if (opening_) opening_->drop(client_closed());
+  }
+  stop_connecting();
   if (connection_) ConnectionPtr(connection_)->drop(client_closed());
-  pauses_.notify();
 }
 
 }  // namespace raymesh::client

@@ -5,6 +5,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -57,6 +58,16 @@ class Session : public std::enable_shared_from_this<Session> {
     Waiters changed;
   };
 
+  /// A name on the connection that is up.
+  struct Line {
+    explicit Line(TopicPtr whose = nullptr) : topic(std::move(whose)) {}
+    /// Whose events come. Another one than the readers want: it is to be ended.
+    TopicPtr topic;
+    /// SUBSCRIBE is on its way, or a pause before the next one: what is wanted by then comes after.
+    bool asking = false;
+    Waiters changed;
+  };
+
   asio::awaitable<ConnectionPtr> connected(Clock::time_point deadline, std::string method,
                                            std::chrono::milliseconds timeout);
   /// The attempt that is under way, or a new one. Not while there is a connection.
@@ -64,21 +75,26 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<void> connect_until_done(std::shared_ptr<Session> self,
                                            std::shared_ptr<Attempt> attempt);
   asio::awaitable<ConnectionPtr> connect_once();
+  asio::awaitable<void> fetch_keys();
   asio::awaitable<void> resume_topics(ConnectionPtr connection);
   void finish(Attempt& attempt, const Error& error);
+  void stop_connecting();
   asio::awaitable<void> pause(std::chrono::milliseconds time);
   void on_end(const Connection* connection, const Error& error, bool resumable);
-  void keep_resumption(const Connection& connection);
+  void keep_resumption(Connection& connection);
   void forget();
   void change(State state, const Error* error);
 
-  void subscribe_topic(const ConnectionPtr& connection, const TopicPtr& topic);
-  asio::awaitable<void> ask_for_topic(std::shared_ptr<Session> self, ConnectionPtr connection,
-                                      TopicPtr topic);
-  asio::awaitable<void> leave_topic(TopicPtr topic);
+  void follow_topics(const ConnectionPtr& connection);
+  void follow(const TopicKey& key);
+  asio::awaitable<void> settle(std::shared_ptr<Session> self, ConnectionPtr connection,
+                               TopicKey key, std::shared_ptr<Line> line);
+  asio::awaitable<void> ask_for_topic(ConnectionPtr connection, Line& line, TopicPtr topic);
+  asio::awaitable<bool> end_topic(ConnectionPtr connection, Line& line);
+  void leave_topic(const TopicPtr& topic);
   void take_event(const v1::Event& event);
   void fail_topic(const TopicPtr& topic, const Error& error);
-  TopicPtr find_topic(int kind, const std::string& name) const;
+  TopicPtr find_topic(const TopicKey& key) const;
 
   const Options options_;
   const Address address_;
@@ -90,11 +106,14 @@ class Session : public std::enable_shared_from_this<Session> {
   ConnectionPtr opening_;
   std::shared_ptr<Attempt> attempt_;  // the one that is under way
   Waiters pauses_;
+  std::shared_ptr<asio::cancellation_signal> fetching_;  // of the keys
   bool ending_ = false;
   int failures_ = 0;  // connections in a row that came to nothing, or lived shortly
   Clock::time_point since_{};
   std::optional<Error> last_error_;
   std::map<TopicKey, TopicPtr> topics_;
+  std::map<TopicKey, std::shared_ptr<Line>> lines_;
+  ConnectionPtr subscribing_;  // that takes SUBSCRIBE
 
   mutable std::mutex mutex_;
   State state_ = State::kIdle;  // the rest: guarded by mutex_

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "clients/cpp/src/failures.hpp"
 #include "clients/cpp/src/stream.hpp"
 #include "clients/cpp/src/tcp_transport.hpp"
 
@@ -69,6 +70,15 @@ class TlsTcpTransport final : public Transport {
 };
 
 }  // namespace
+
+void check_tls(const std::string& tls_ca_file) {
+  try {
+    make_tls_context(tls_ca_file);
+  } catch (const boost::system::system_error& error) {
+    throw invalid_option("tls_ca_file \"" + tls_ca_file +
+                         "\" cannot be read: " + error.code().message());
+  }
+}
 
 std::unique_ptr<Transport> make_tcp_transport(const asio::any_io_executor& executor,
                                               const Address& address,

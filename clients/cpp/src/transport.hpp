@@ -35,6 +35,9 @@ class Transport {
 std::unique_ptr<Transport> make_transport(const boost::asio::any_io_executor& executor,
                                           const Address& address, const std::string& tls_ca_file);
 
+/// Throws Error, `invalid_option`, when the file has no authorities that can be read.
+void check_tls(const std::string& tls_ca_file);
+
 /// An HTTP GET with an API key; for the servers' keys.
 struct HttpAnswer {
   int status = 0;

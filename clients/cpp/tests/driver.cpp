@@ -148,6 +148,8 @@ class Driver {
       co_await perform(command, o);
     } catch (const Error& error) {
       add_error(o, error);
+    } catch (const std::exception& error) {
+      add_error(o, Error(ErrorCode::kNone, 0, "thrown", error.what()));
     }
     o.end();
     say(line);
@@ -217,6 +219,9 @@ class Driver {
     if (command.has("idempotent")) options.idempotent(command.text("idempotent") == "true");
     if (command.has("path")) options.path(command.text("path"));
     if (command.has("query")) options.query(command.text("query"));
+    const auto thrown = [](auto...) { throw std::runtime_error("of the application"); };
+    if (command.text("throws") == "onUpload") options.on_upload(thrown);
+    if (command.text("throws") == "onDownload") options.on_download(thrown);
     if (!command.has("progress")) return options;
     const auto tell = [id = command.text("id")](const char* which, size_t bytes) {
       std::string line;

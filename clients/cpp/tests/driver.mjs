@@ -32,6 +32,7 @@ class Subscription {
   }
 
   async close() {
+    await this.made;
     await this.driver.send('leave', { subscription: this.id });
   }
 }

@@ -44,7 +44,7 @@ class Error : public std::runtime_error {
   int status() const { return status_; }
   /// The precise one: of docs/errors.md, or this client's own: `network_error`, `timeout`,
   /// `cancelled`, `outcome_unknown`, `closed`, `slow_consumer`, `server_not_trusted`,
-  /// `server_keys_needed`, `server_keys_unknown`, `invalid_option`.
+  /// `server_keys_needed`, `server_keys_unknown`, `invalid_option`, `invalid_result`, `internal`.
   const std::string& code() const { return code_; }
   /// After which to try again; zero: unknown.
   std::chrono::milliseconds retry_after() const { return retry_after_; }

@@ -40,9 +40,10 @@ struct Options {
   size_t max_queued_events = 10'000;
   /// For https, wss and tls: authorities to trust beside the system's, a PEM file.
   std::string tls_ca_file;
-  /// Called on the client's executor; the error says why a connection went, if one did.
+  /// Called on the client's executor; the error says why a connection went, if one did. What it
+  /// throws comes out of what runs the executor, as from any handler.
   std::function<void(State, const Error*)> on_state_change;
-  /// How often to send a heartbeat; the protocol says 60 s.
+  /// How often to send a heartbeat, more than 0; the protocol says 60 s.
   std::chrono::milliseconds heartbeat{60'000};
 };
 
@@ -68,6 +69,7 @@ class CallOptions {
     return metadata_[std::move(key)] = std::move(value), *this;
   }
   /// Bytes of the arguments that were handed to the connection, and all; on the client's executor.
+  /// What these two throw is what the call throws.
   CallOptions& on_upload(std::function<void(size_t sent, size_t total)> value) {
     return on_upload_ = std::move(value), *this;
   }
