@@ -1,10 +1,14 @@
 // clients/js against the real gateway, over both transports: what the conformance suite (--client raystream) does not do.
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { raymesh } from '../../clients/js/dist/esm/index.js';
 import { startCluster } from '../support/cluster.mjs';
-import { waitFor } from '../support/processes.mjs';
+import { root } from '../support/paths.mjs';
+import { run, waitFor } from '../support/processes.mjs';
 
 let cluster;
 let serverKeys;
@@ -178,3 +182,17 @@ for (const kind of ['ws', 'tcp']) {
     await assert.rejects(client.subscribe('users', { kind: 'table' }).next(), { code: 'not_found', errorCode: 'NOT_FOUND' });
   });
 }
+
+test('the README\'s first example runs as it stands', async (t) => {
+  const readme = readFileSync(join(root, 'clients/js/README.md'), 'utf8');
+  const folder = mkdtempSync(join(tmpdir(), 'rm-js-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  mkdirSync(join(folder, 'node_modules/@raymesh'), { recursive: true });
+  symlinkSync(join(root, 'clients/js'), join(folder, 'node_modules/@raymesh/client'));
+  symlinkSync(join(root, 'tests/node_modules/ws'), join(folder, 'node_modules/ws'));
+  writeFileSync(join(folder, 'hello.mjs'), readme.match(/```js\n(.*?)```/s)[1]);
+  for (const count of [1, 2]) {
+    const said = run(process.execPath, [join(folder, 'hello.mjs')], { env: { RAYMESH_URL: cluster.url, RAYMESH_API_KEY: cluster.apiKey }, timeout: 60_000 });
+    assert.equal(said, `${count}\nmessage { text: 'hello' }\n`);
+  }
+});

@@ -56,6 +56,8 @@ const kConnectTimeoutMs = 15_000;
 // A connection that has lived so long was a good one.
 const kSettledMs = 10_000;
 
+const kInspect: unique symbol = Symbol.for('nodejs.util.inspect.custom');
+
 // Methods that may be sent twice.
 const kSafe: ReadonlySet<string> = new Set([
   ...['info', 'auth.me', 'db.find', 'db.findMany', 'db.findFirst', 'db.findOne', 'db.count', 'cache.get', 'cache.hgetall', 'cache.smembers'],
@@ -92,6 +94,14 @@ export class Session {
   /** Stays the same over connections, as long as the session can be resumed. */
   get sessionId(): string | undefined {
     return this.resumption?.sessionId;
+  }
+  /** What logs may have: neither the API key, nor the token, nor what resumes the session. */
+  toJSON(): { url: string; state: SessionState; sessionId: string | undefined } {
+    return { url: this.options.url, state: this.state_, sessionId: this.sessionId };
+  }
+  /** @internal The same for console.log. */
+  [kInspect](): object {
+    return { raystream: this.toJSON() };
   }
   /** Of the connection that is up. */
   get cipher(): CipherName | undefined {

@@ -6,9 +6,11 @@ import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import { encode } from '../../../tests/interop/raystream/messages.mjs';
 import { answerSubscribeSlowly, CallFailed, closeBehind, eventually, serverKeys, startBackend, WebSocket } from './backend.mjs';
 import { Direction } from '../dist/esm/frames.js';
+import { raymesh } from '../dist/esm/index.js';
 import { Session } from '../dist/esm/session.js';
 import { platform as nodePlatform } from '../dist/esm/platform_node.js';
 import { platform as webPlatform } from '../dist/esm/platform_web.js';
@@ -189,6 +191,17 @@ test('progress callbacks that throw fail their own call alone', async () => {
   finish();
   assert.equal(await other, 'done');
   assert.equal(backend.connections.length, 1);
+});
+
+test('what is logged of a client has no key, token or secret in it', async () => {
+  const backend = await backendOf('tcp', { methods: { 'auth.me': async () => Buffer.from([8, 1]) } });
+  const client = raymesh({ url: backend.url, apiKey: 'test-key', accessToken: 'secret-token', serverKeys });
+  const claims = Buffer.from(JSON.stringify({ sub: 'u' })).toString('base64url');
+  await client.auth.getSession({ accessToken: `x.${claims}.users-token`, mode: 'verified' });
+  const logged = `${inspect(client, { depth: 12, maxArrayLength: null })}${JSON.stringify(client)}`;
+  assert.doesNotMatch(logged, /test-key|secret-token|users-token|secret:/);
+  assert.ok(logged.includes(client.raystream.sessionId));
+  await client.close();
 });
 
 test('metadata that fits no frame is refused here, also without arguments', async () => {

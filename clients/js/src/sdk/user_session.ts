@@ -45,7 +45,8 @@ export function decodeAccessToken(token: string): DecodedSession | null {
 const kMostCached = 10_000;
 
 export class UserSessions {
-  private readonly cache = new Map<string, { result: SessionResult; until: number }>();
+  // Its keys are tokens: whoever logs a client does not see it.
+  readonly #cache = new Map<string, { result: SessionResult; until: number }>();
 
   constructor(
     private readonly me: (accessToken: string, timeout: number) => Promise<CurrentUser | null>,
@@ -62,13 +63,13 @@ export class UserSessions {
     if (claims.claims !== undefined) user.claims = claims.claims;
     const said: SessionResult = { status: 'active', user, verified: false, ...expiry };
     if (mode === 'optimistic') return said;
-    const known = this.cache.get(accessToken);
+    const known = this.#cache.get(accessToken);
     if (known && known.until > Date.now()) return known.result;
     try {
       const verified = await this.me(accessToken, this.options.verifyTimeoutMs ?? 5_000);
       const result: SessionResult = verified ? { status: 'active', user: verified, verified: true, ...expiry } : { status: 'anonymous', user: null, verified: true };
-      if (this.cache.size >= kMostCached) this.cache.clear();
-      this.cache.set(accessToken, { result, until: Date.now() + (this.options.ttlMs ?? 60_000) });
+      if (this.#cache.size >= kMostCached) this.#cache.clear();
+      this.#cache.set(accessToken, { result, until: Date.now() + (this.options.ttlMs ?? 60_000) });
       return result;
     } catch (error) {
       if (isRaymeshError(error) && error.status === 401) return { status: 'anonymous', user: null, verified: true };
