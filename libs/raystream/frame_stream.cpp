@@ -56,6 +56,8 @@ bool FrameStream::move_to(FrameBudget& budget) {
 }
 
 bool FrameStream::reserve(size_t bytes) {
+  // What a large frame needed does not stay for the beginning of a small one.
+  if (size_ == 0 && bytes <= capacity_ / 4) release();
   if (bytes <= capacity_) return true;
   if (!budget_->take(bytes - capacity_)) return false;
   std::unique_ptr<char[]> larger(new char[bytes]);

@@ -1,5 +1,6 @@
 // POST /api/v1/db and /api/v1/db/migrate. The hot path of the gateway: what lies between `options`
 // and storage, and between storage's rows and the client, is passed on byte for byte.
+#include "libs/base/free_string.hpp"
 #include "libs/base/json_writer.hpp"
 #include "raymesh/storage/v1/storage.pb.h"
 #include "services/gateway/core.hpp"
@@ -70,7 +71,7 @@ void query(Exchange& ex) {
     with_user(ex, query_with_key);
   }
   // A large body's memory is not kept for the thread's next request.
-  if (body->options.size() > kSmallBody) *request.mutable_options() = std::string();
+  if (body->options.size() > kSmallBody) free_string(*request.mutable_options());
 }
 
 void on_migrate(Exchange& ex, Result<std::string> result) {

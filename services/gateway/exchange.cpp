@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "libs/base/free_string.hpp"
 #include "services/gateway/core.hpp"
 
 namespace raymesh::gateway {
@@ -41,7 +42,7 @@ void Exchange::call(rpc::Peer& peer, std::string_view method, std::string payloa
 
 void Exchange::recycle(std::string& buffer, size_t keep) {
   if (buffer.capacity() > keep)
-    buffer = {};
+    free_string(buffer);
   else
     buffer.clear();
 }

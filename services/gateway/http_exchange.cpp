@@ -1,5 +1,6 @@
 #include "services/gateway/http_exchange.hpp"
 
+#include "libs/base/free_string.hpp"
 #include "libs/telemetry/log.hpp"
 #include "services/gateway/core.hpp"
 #include "services/gateway/error_response.hpp"
@@ -112,7 +113,7 @@ void HttpExchange::reset() {
   path_.clear();
   status_ = 0;
   recycle(out_, kKeepCapacity);
-  owner_ = {};
+  free_string(owner_);
   tail_ = after_ = {};
   sent_ = 0;
 }

@@ -1,5 +1,6 @@
 // auth.attach: a stranger's session becomes that of a project, and of a user when it brings an
 // access token. The same cache of keys, limits and questions to auth as for a request over HTTP.
+#include "libs/base/free_string.hpp"
 #include "libs/crypto/hash.hpp"
 #include "raymesh/auth/v1/auth.pb.h"
 #include "raymesh/raystream/v1/raystream.pb.h"
@@ -41,7 +42,7 @@ void RaystreamCall::begin_attach() {
     key = std::move(*attach.mutable_api_key());
     attach_token_ = std::move(*attach.mutable_access_token());
   }
-  args_ = {};
+  free_string(args_);
   if (key.empty()) return fail(Error(errors::kMissingApiKey, "the API key is missing"));
   if (!key.starts_with("dc_"))
     return fail(Error(errors::kInvalidApiKey, "The API key is unknown or revoked"));

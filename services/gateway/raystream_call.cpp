@@ -15,7 +15,8 @@
 namespace raymesh::gateway {
 namespace {
 
-// As with HTTP: what is larger counts against the budget of bodies that are being received.
+// As with HTTP: what is larger counts against the budget of bodies that are being received. So does
+// whatever comes in pieces: of that one session may have many, and leave them as they are.
 constexpr uint64_t kUnreservedArgs = 64 << 10;
 
 // What the memory of a call keeps of each buffer for the next one.
@@ -122,6 +123,12 @@ std::optional<Error> RaystreamCall::refusal(const CallFrame& first) {
   if (!first.idempotency_key.empty() && (!method_->route || !method_->route->keeps_key))
     return Error(errors::kIdempotencyUnsupported,
                  std::string(errors::kIdempotencyUnsupported.meaning));
+  // What HTTP has in a request's head, and as much; no budget counts it.
+  if (first.path.size() + first.query.size() + first.idempotency_key.size() >
+      core().config.max_header_bytes)
+    return Error(errors::kHeadersTooLarge,
+                 "path, query and idempotency-key are above the limit of " +
+                     std::to_string(core().config.max_header_bytes) + " bytes");
   idempotency_key_ = first.idempotency_key;
   if (!first.timeout_ms.empty()) {
     const std::string_view text = first.timeout_ms;
@@ -136,13 +143,16 @@ std::optional<Error> RaystreamCall::refusal(const CallFrame& first) {
   return std::nullopt;
 }
 
-Status RaystreamCall::add(std::string_view args) {
-  const uint64_t most = most_args(core().config, *method_, session_->is_attached());
+Status RaystreamCall::add(std::string_view args, bool more) {
+  const bool attached = session_->is_attached();
+  const uint64_t most = most_args(core().config, *method_, attached);
   if (args_.size() + args.size() > most) return too_large(most);
   const uint64_t total = args_.size() + args.size();
-  if (total > kUnreservedArgs && total > reserved_) {
-    const uint64_t more = total - reserved_;
-    const uint64_t used = core().body_memory.fetch_add(more, std::memory_order_relaxed) + more;
+  // What strangers may have is little, and nothing of what the others need.
+  const bool counts = total > kUnreservedArgs || (more && attached);
+  if (counts && total > reserved_) {
+    const uint64_t wanted = total - reserved_;
+    const uint64_t used = core().body_memory.fetch_add(wanted, std::memory_order_relaxed) + wanted;
     reserved_ = total;
     if (used > core().config.max_body_memory)
       return Error(errors::kOverloaded, "too many large calls are being received; try again",

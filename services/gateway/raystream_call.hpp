@@ -40,8 +40,9 @@ class RaystreamCall final : public Exchange, public std::enable_shared_from_this
 
   /// Why the first frame alone is enough to refuse it.
   std::optional<Error> refusal(const CallFrame& first);
-  /// More of the arguments. An error: they are too many, or there is no memory for them.
-  Status add(std::string_view args);
+  /// More of the arguments; `more`: and not the last. An error: they are too many, or there is no
+  /// memory for them.
+  Status add(std::string_view args, bool more);
   /// All arguments are here: lets it pass and runs it.
   void start();
   /// A step that it waited for has come.

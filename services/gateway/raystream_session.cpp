@@ -26,6 +26,8 @@ constexpr std::chrono::milliseconds kLingerTime{2'000};
 constexpr int kReadsPerTurn = 4;
 // With so much to be sent nothing more is read: who does not read gets no new calls in.
 constexpr size_t kBackedUp = 1 << 20;
+// Of a stranger, for whom it is counted nowhere.
+constexpr size_t kBackedUpStranger = 64 << 10;
 
 // After these a session is not resumed.
 bool is_final(ErrorCode code) {
@@ -157,7 +159,7 @@ size_t RaystreamSession::all_queued() const {
 }
 
 bool RaystreamSession::is_backed_up() const {
-  return all_queued() > kBackedUp;
+  return all_queued() > (attached_ ? kBackedUp : kBackedUpStranger);
 }
 
 void RaystreamSession::read() {

@@ -68,7 +68,7 @@ void RaystreamSession::take_subscribe(std::string_view payload) {
   frame.args = payload;
   const auto call = open_call(frame, &subscribe_method());
   if (!call) return;
-  if (Status added = call->add(frame.args); !added.ok()) return call->fail(added.error());
+  if (Status added = call->add(frame.args, false); !added.ok()) return call->fail(added.error());
   call->start();
 }
 
@@ -90,7 +90,8 @@ void RaystreamSession::take_call(std::string_view payload) {
     call = open_call(frame, find_raystream_method(frame.method));
     if (!call) return;
   }
-  if (Status added = call->add(frame.args); !added.ok()) return call->fail(added.error());
+  if (Status added = call->add(frame.args, frame.more); !added.ok())
+    return call->fail(added.error());
   if (!frame.more) call->start();
 }
 

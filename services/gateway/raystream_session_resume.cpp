@@ -254,6 +254,9 @@ void RaystreamSession::answer_resume() {
       continue;
     *resumed.add_ended() = std::move(one);
   }
+  // Nearly all that the largest RESUME has named: without the positions, which the client knows.
+  if (resumed.ByteSizeLong() > session_.max_payload())
+    for (auto& one : *resumed.mutable_ended()) one.clear_position();
   resuming_.reset();
   // Whoever has had it in this process; other gateways find word of it in the store.
   core().raystream_owners.lost(session_.id(), record_.generation());

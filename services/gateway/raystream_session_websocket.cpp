@@ -43,11 +43,12 @@ void RaystreamSession::take_websocket(std::span<char> bytes) {
   if (state_ != State::kOpen) return;
   if (kept) {
     in_.erase(0, used);
-    if (in_.empty() && in_.capacity() > kKeepInput) in_ = {};
+    // What a large frame needed does not stay for the beginning of a small one.
+    if (in_.capacity() > kKeepInput && in_.size() <= in_.capacity() / 4) in_.shrink_to_fit();
   } else {
     in_.assign(bytes.data() + used, bytes.size() - used);
   }
-  if (!hold(in_.size() + assembler_.buffered()))
+  if (!hold((in_.empty() ? 0 : in_.capacity()) + assembler_.buffered()))
     close(ErrorCode::kServiceUnavailable, "too many bytes of incomplete frames");
 }
 

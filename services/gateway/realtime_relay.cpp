@@ -157,21 +157,26 @@ void RealtimeRelay::refuse(Subscription& s, const Error& error) {
 /// nullptr: none may be asked now.
 RealtimeRelay::Node* RealtimeRelay::choose(const Channel& channel) {
   const auto now = Clock::now();
-  Node* best = nullptr;
+  std::string best;
   uint64_t best_score = 0;
-  for (const std::string& address : core_.peers.realtime->addresses()) {
-    auto& node = nodes_[address];
-    if (!node) {
-      node = std::make_unique<Node>();
-      node->address = address;
+  for (std::string& address : core_.peers.realtime->addresses()) {
+    const auto known = nodes_.find(address);
+    if (known != nodes_.end()) {
+      const Node& node = *known->second;
+      if (node.draining || (!node.link && now < node.retry_at)) continue;
     }
-    if (node->draining || (!node->link && now < node->retry_at)) continue;
     const uint64_t score = rpc::affinity_score(channel.affinity, address);
-    if (best && score <= best_score) continue;
-    best = node.get();
+    if (!best.empty() && score <= best_score) continue;
+    best = std::move(address);
     best_score = score;
   }
-  return best;
+  if (best.empty()) return nullptr;
+  auto& node = nodes_[best];
+  if (!node) {
+    node = std::make_unique<Node>();
+    node->address = best;
+  }
+  return node.get();
 }
 
 /// Finds a node for the channel, if it has none, and asks there for what waits.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "libs/base/free_string.hpp"
 #include "libs/base/json_writer.hpp"
 #include "libs/net/websocket/frame.hpp"
 #include "services/realtime/event_encoder.hpp"
@@ -76,7 +77,7 @@ void ChannelLog::trim() {
   if (!is_large()) return;
   segment_ = {};
   used_ = 0;
-  scratch_ = {};
+  free_string(scratch_);
 }
 
 }  // namespace raymesh::realtime

@@ -377,6 +377,33 @@ describe('what only an operator can do', () => {
     assert.equal((await client.call('raystream.echo', Buffer.from('still here'))).result.toString(), 'still here');
   });
 
+  test('calls that never end have one budget together, from their first byte on', async (t) => {
+    const gateway = await cluster.add('gateway', '--max-body-memory', '1MiB');
+    const client = await attached(t, { port: gateway.raystreamPort });
+    const begin = (of, args) => {
+      const id = of.nextCall++;
+      const answer = of.pending(id, () => of.send(Type.CALL, encode('RpcCall', { call_id: id, method: 'raystream.echo', args, more: true })));
+      answer.catch(() => {});
+      return answer;
+    };
+    const calls = Array.from({ length: 20 }, () => begin(client, Buffer.alloc(60_000)));
+    for (const call of calls.slice(17)) await fails(call, 'overloaded', 503);
+    assert.equal((await client.call('raystream.echo', Buffer.alloc(60_000))).result.length, 60_000, 'what comes at once needs none of it');
+    client.socket.destroy();
+    // All of it is given back.
+    const other = await attached(t, { port: gateway.raystreamPort });
+    const big = Buffer.alloc(900_000, 1);
+    const answered = () => other.call('raystream.echo', big).then(({ result }) => result.equals(big), (error) => assert.equal(error.code, 'overloaded') && false);
+    await waitFor(answered, 'the memory to be free again', 30_000);
+  });
+
+  test('metadata may be as long as the head of a request over HTTP', async (t) => {
+    const client = await attached(t, { port: cluster.raystreamPort });
+    await fails(callJson(client, 'cache.get', undefined, { path: 'x'.repeat(17_000) }), 'headers_too_large', 431);
+    await fails(callJson(client, 'realtime.history', undefined, { path: 'c', query: `epoch=${'x'.repeat(17_000)}` }), 'headers_too_large', 431);
+    await fails(callJson(client, 'cache.get', undefined, { path: 'x'.repeat(500) }), 'not_found', 404);
+  });
+
   test('over TLS it is the same, on both ports', async (t) => {
     const folder = `${cluster.folder}/raystream-tls`;
     cluster.raymesh('certs', 'dev', '--out', folder);

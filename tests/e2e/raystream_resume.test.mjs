@@ -265,6 +265,32 @@ test('a key that was revoked meanwhile: UNAUTHORIZED, and the session is over', 
   await notResumed(t, there, kept(first));
 });
 
+test('what a key may do is what it may do now, not when the session was attached', async (t) => {
+  const { id, key } = cluster.createKey('--name', 'soon-less');
+  const first = await attached(t, here, { key });
+  assert.equal((await callJson(first, 'db.migrate', { sql: 'SELECT 1' })).json.success, true);
+  first.socket.destroy();
+  cluster.postgres.sql(`UPDATE raymesh_auth.api_keys SET role = 'viewer' WHERE id = '${id}'`);
+  const next = await resumed(t, there, kept(first));
+  await assert.rejects(callJson(next, 'db.migrate', { sql: 'SELECT 1' }), (error) => error.code === 'permission_denied');
+  await works(next);
+});
+
+test('the largest RESUME is answered, also when nothing of it goes on', async (t) => {
+  const first = await attached(t, here);
+  first.socket.destroy();
+  const position = Buffer.concat([Buffer.alloc(8), Buffer.from('abc')]);
+  const one = (name) => ({ kind: 2, name, position });
+  const bytes = (subscriptions) => encode('Resume', { subscriptions }).length;
+  const subscriptions = [];
+  while (bytes([...subscriptions, one('c'.repeat(100))]) <= 16_384) subscriptions.push(one(`${subscriptions.length}`.padEnd(100, 'c')));
+  while (bytes(subscriptions) < 16_384) subscriptions[subscriptions[0].name.length < 200 ? 0 : 1].name += 'c';
+  assert.equal(bytes(subscriptions), 16_384);
+  const next = await resumed(t, there, kept(first), subscriptions);
+  assert.deepEqual(next.answer.ended.map((s) => s.name), subscriptions.map((s) => s.name));
+  await works(next);
+});
+
 test('a user who has signed out meanwhile: UNAUTHORIZED; a user who has not goes on as that user', async (t) => {
   const admin = await attached(t, here);
   const email = `${randomBytes(6).toString('hex')}@example.com`;

@@ -5,11 +5,9 @@
 #include <chrono>
 #include <thread>
 
-#include "libs/actor/system.hpp"
-#include "libs/raystream/server_keys.hpp"
 #include "libs/raystream/state_keys.hpp"
-#include "services/gateway/app.hpp"
 #include "tests/support/raystream_client.hpp"
+#include "tests/unit/gateway/raystream_gateway.hpp"
 
 namespace raymesh::gateway {
 namespace {
@@ -17,66 +15,11 @@ namespace {
 using namespace std::chrono_literals;
 using raystream::ErrorCode;
 using raystream::FrameType;
+using testing::Gateway;
 using testing::RaystreamClient;
 using testing::Transport;
 using testing::WsClient;
 namespace v1 = raymesh::raystream::v1;
-
-const std::string kSecondKey = raystream::ServerKeys::generate("second");
-
-class Gateway {
- public:
-  explicit Gateway(Config config = {}) {
-    config.listen = config.raystream.listen = "127.0.0.1:0";
-    config.threads = 2;
-    config.timer_tick = 5ms;
-    config.raystream.keys = {pairs_.begin(), pairs_.end()};
-    // Nothing listens on port 1.
-    config.auth_peers = config.storage_peers = config.cache_peers =
-        config.realtime_peers = {"127.0.0.1:1"};
-    common_.cluster_key = "0123456789abcdef0123456789abcdef";
-    app_ = make_app(config, env_);
-    const Status started = app_->start();
-    EXPECT_TRUE(started.ok()) << (started.ok() ? "" : started.error().message);
-  }
-  ~Gateway() { stop(); }
-  void stop() {
-    if (app_) app_->stop(5s);
-    app_.reset();
-  }
-
-  int port(Transport transport) const {
-    return transport == Transport::kTcp ? app_->raystream_port() : app_->port();
-  }
-  raystream::ClientOptions client(size_t key = 0) const {
-    return {.pinned = {{keys_.keys()[key].id, keys_.keys()[key].key.public_key()}}};
-  }
-  double metric(const std::string& line) {
-    const std::string text = registry_->render();
-    const size_t at = text.find("\n" + line + " ");
-    return at == std::string::npos ? 0 : std::stod(text.substr(at + line.size() + 2));
-  }
-  double handshakes(const std::string& outcome) {
-    return metric("raymesh_gateway_raystream_handshakes_total{outcome=\"" + outcome + "\"}");
-  }
-  // Metrics follow a moment after what a client sees.
-  bool becomes(const std::string& line, double value) {
-    for (const auto start = std::chrono::steady_clock::now();
-         std::chrono::steady_clock::now() - start < 30s;
-         std::this_thread::sleep_for(std::chrono::milliseconds(1)))
-      if (metric(line) == value) return true;
-    return false;
-  }
-
- private:
-  const std::vector<std::string> pairs_{raystream::ServerKeys::generate("first"), kSecondKey};
-  const raystream::ServerKeys keys_ = raystream::ServerKeys::parse(pairs_).value();
-  host::CommonConfig common_;
-  std::shared_ptr<metrics::Registry> registry_ = metrics::Registry::create();
-  actor::System actors_{2};
-  host::Env env_{common_, *registry_, actors_.get()};
-  std::unique_ptr<App> app_;
-};
 
 class RaystreamEdgeTest : public ::testing::TestWithParam<Transport> {
  protected:

@@ -394,6 +394,51 @@ TEST_F(RelayTest, RevokingEndsSubscriptions) {
   EXPECT_EQ(gateway.messages().payloads_json(0), "1");
 }
 
+TEST_F(RelayTest, AStreamHasAsManySubscriptionsAsItMayAndThenNoMore) {
+  constexpr uint64_t kMost = 250'000;
+  constexpr uint64_t kChannels = 1'000;
+  start();
+  Gateway gateway(*stub_);
+  // Beside the reading: the node reads no more while many wait to be joined.
+  std::thread asking([&] {
+    for (uint64_t id = 1; id <= kMost;) {
+      v1::RelayUp up;
+      for (int i = 0; i < 2'500; ++i, ++id) {
+        auto& s = *up.add_commands()->mutable_subscribe();
+        s.set_subscription(id);
+        s.set_project("p1");
+        s.set_channel("room" + std::to_string(id % kChannels));
+      }
+      if (!gateway.send(up)) return;
+    }
+  });
+  uint64_t joined = 0;
+  while (joined < kMost) {
+    const v1::RelayEvent event = gateway.next();
+    if (!event.has_joined()) break;
+    joined += static_cast<uint64_t>(event.joined().subscriptions_size());
+  }
+  asking.join();
+  ASSERT_EQ(joined, kMost);
+  gateway.subscribe(kMost + 1, "room1");
+  EXPECT_EQ(gateway.next().refused().error().code(), "overloaded");
+  EXPECT_EQ(publish("room1", "1"), kMost / kChannels);
+  EXPECT_EQ(gateway.messages().payloads_json(0), "1");
+  // It is one gateway's bound.
+  const auto other_stub = connect();
+  Gateway other(*other_stub);
+  other.subscribe(1, "room1");
+  EXPECT_EQ(other.joined().subscriptions_size(), 1);
+  // One less, and there is room for one.
+  gateway.unsubscribe(2);
+  EXPECT_EQ(gateway.next().left().subscription(), 2u);
+  gateway.subscribe(kMost + 2, "room1");
+  EXPECT_EQ(gateway.joined().subscriptions(0), kMost + 2);
+  gateway.finish();
+  eventually([this] { return metric("raymesh_realtime_channels") == 1; });
+  EXPECT_EQ(present("room1"), 1u);
+}
+
 TEST_F(RelayTest, ANodeThatStopsSaysSo) {
   start();
   Gateway gateway(*stub_);
