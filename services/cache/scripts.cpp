@@ -115,13 +115,13 @@ const redis::Script& end_session_script() {
   static const redis::Script kScript(R"(
 local held = redis.call('HMGET', KEYS[1], 'g', 'o')
 local g = tonumber(held[1] or 0)
-if g == 0 or g > tonumber(ARGV[1]) or (g == tonumber(ARGV[1]) and held[2] ~= ARGV[2]) then return 0 end
+if g > tonumber(ARGV[1]) or (g == tonumber(ARGV[1]) and held[2] ~= ARGV[2]) then return 0 end
 redis.call('UNLINK', KEYS[1])
 if ARGV[3] ~= '0' then
   redis.call('HSET', KEYS[1], 'g', '9007199254740991')
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
 end
-return 1
+return g > 0 and 1 or 0
 )");
   return kScript;
 }

@@ -36,6 +36,8 @@ void RaystreamConfig::declare(config::Options& options) {
              "memory for incomplete frames of the others")
       .bytes("raystream-max-result-memory", &max_result_memory, 16 << 20, uint64_t{1} << 40,
              "memory for results that wait to be sent")
+      .bytes("raystream-max-event-memory", &max_event_memory, 16 << 20, uint64_t{1} << 40,
+             "memory for events that wait to be sent; above it the sessions that are behind end")
       .bytes("raystream-max-queued", &max_queued, 1 << 20, uint64_t{1} << 40,
              "bytes that wait for one client to read; above it its session ends")
       .duration("raystream-handshake-timeout", &handshake_timeout, 10ms, 10min,

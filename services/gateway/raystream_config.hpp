@@ -31,6 +31,7 @@ struct RaystreamConfig {
   uint64_t max_unattached_memory = 8 << 20;  // incomplete frames of who is not attached yet
   uint64_t max_frame_memory = 128 << 20;     // and of the others
   uint64_t max_result_memory = 256 << 20;    // results that wait to be sent, all sessions
+  uint64_t max_event_memory = 256 << 20;     // events that wait to be sent, all sessions
   uint64_t max_queued = 64 << 20;            // bytes that wait for one slow reader
 
   // The times of the protocol page.

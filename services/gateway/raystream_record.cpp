@@ -119,9 +119,9 @@ void RaystreamRecord::check(Clock::time_point last_frame) {
 void RaystreamRecord::forget() {
   if (!active()) return;
   RaystreamStore& store = session_.worker().core.raystream_store;
-  // A write that is under way must not bring it back.
+  // A write that is under way must not bring it back, nor one that nobody knows the end of.
   store.end(session_.worker(), session_.id(), generation_, store.owner(),
-            generation_ > 1 || writing_);
+            generation_ > 1 || writing_ || dirty_);
 }
 
 void RaystreamRecord::leave() {

@@ -113,6 +113,8 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   bool has_room() const;
   /// Of a serialized Event. False: the session has ended.
   bool send_event(std::string_view payload);
+  /// Its client does not read as fast as it would have to: it ends, and may be resumed.
+  void too_slow();
   /// The answer to a SUBSCRIBE. False: the session has ended.
   bool send_answer(RaystreamCall& call);
 

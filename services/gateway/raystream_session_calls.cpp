@@ -265,6 +265,12 @@ bool RaystreamSession::send_event(std::string_view payload) {
   return state_ == State::kOpen && send_frame(FrameType::kEvent, {payload});
 }
 
+void RaystreamSession::too_slow() {
+  if (state_ == State::kEnded) return;
+  core().raystream_probe.slow_reader();
+  end();
+}
+
 // --- Who it is -----------------------------------------------------------------------------------
 
 bool RaystreamSession::begin_attach() {

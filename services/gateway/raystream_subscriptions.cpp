@@ -217,6 +217,9 @@ void RaystreamSubscriptions::send(const EventBlockPtr& block, bool watches, bool
     while (next < block->count() && session_.has_room())
       if (!send_next(*block, next, watches, batches)) return;
   if (next < block->count()) {
+    const Core& core = session_.worker().core;
+    if (core.relay->held_events() > core.config.raystream.max_event_memory)
+      return session_.too_slow();
     queue_.push_back({block, next, watches, batches, nullptr});
     queued_bytes_ += block->bytes();
   }

@@ -420,8 +420,18 @@ void RealtimeRelay::seal(Channel& channel) {
   hand_block(channel);
 }
 
+/// Counts it as long as somebody holds it.
+EventBlockPtr RealtimeRelay::share(std::shared_ptr<EventBlock> block) {
+  const size_t bytes = block->bytes();
+  held_events_->fetch_add(bytes, std::memory_order_relaxed);
+  const EventBlock* events = block.get();
+  return {events, [block = std::move(block), held = held_events_, bytes](const EventBlock*) {
+            held->fetch_sub(bytes, std::memory_order_relaxed);
+          }};
+}
+
 void RealtimeRelay::hand_block(Channel& channel) {
-  const EventBlockPtr block = std::move(channel.block);
+  const EventBlockPtr block = share(std::move(channel.block));
   for (size_t worker = 0; worker < out_.size(); ++worker)
     if (channel.live[worker] > 0) hand(worker, RelayEvents{channel.number, block, {}});
 }

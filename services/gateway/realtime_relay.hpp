@@ -56,6 +56,9 @@ class RealtimeRelay final : private RelayLink::Owner {
   void subscribe(size_t worker, uint64_t id, RelayWish wish);
   void unsubscribe(uint64_t id);
 
+  /// Bytes of events that threads and sessions hold, each counted once. Any thread.
+  size_t held_events() const { return held_events_->load(std::memory_order_relaxed); }
+
   /// Where it lives.
   size_t thread() const { return kThread; }
   /// Ends the streams, on its thread; nothing comes after that.
@@ -153,6 +156,7 @@ class RealtimeRelay final : private RelayLink::Owner {
   EventBlock& block_of(Channel& channel);
   void seal(Channel& channel);
   void hand_block(Channel& channel);
+  EventBlockPtr share(std::shared_ptr<EventBlock> block);
   template <class Item>
   void hand(size_t worker, Item item) {
     out_[worker].emplace_back(std::in_place_type<Item>, std::move(item));
@@ -180,6 +184,9 @@ class RealtimeRelay final : private RelayLink::Owner {
   std::vector<std::unique_ptr<Inbox>> inboxes_;  // by thread
   std::atomic<uint64_t> last_id_{0};
   std::atomic<size_t> undelivered_{0};
+  // Its events may outlive it.
+  const std::shared_ptr<std::atomic<size_t>> held_events_ =
+      std::make_shared<std::atomic<size_t>>(0);
 
   bool closed_ = false;
   bool paused_ = false;

@@ -113,9 +113,10 @@ void RealtimeRelay::take_messages(Node& node, std::string_view bytes) {
   if (!is_missed || (at.epoch == channel.at.epoch && at.offset > channel.at.offset))
     channel.at = at;
   if (!is_missed) return;
+  const EventBlockPtr missed = share(std::move(apart));
   for (size_t worker = 0; worker < out_.size(); ++worker)
     if (!node.missed.ids[worker].empty())
-      hand(worker, RelayEvents{channel.number, apart, node.missed.ids[worker]});
+      hand(worker, RelayEvents{channel.number, missed, node.missed.ids[worker]});
 }
 
 void RealtimeRelay::joined(Node& node, const v1::RelayJoined& joined) {

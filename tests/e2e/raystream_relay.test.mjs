@@ -296,6 +296,25 @@ describe('one node that remembers nothing', () => {
     assert.match(text2, /raymesh_gateway_raystream_closed_total\{code="slow"\} 1\n/);
   });
 
+  test('events for sessions that do not read have one budget together', async (t) => {
+    const gateway = await f.cluster.add('gateway', '--raystream-max-event-memory', '16MiB', '--raystream-max-queued', '1GiB');
+    const channels = range(3).map(() => unique('slow'));
+    const slow = await Promise.all(channels.map(() => f.open(t, { port: gateway.raystreamPort })));
+    const fast = await f.open(t, { port: gateway.raystreamPort });
+    for (const [i, channel] of channels.entries()) await slow[i].subscribe(kChannel, channel);
+    for (const channel of channels) await fast.subscribe(kChannel, channel);
+    for (const s of slow) s.socket.pause();
+    // 20 MB each, of which their sockets take a part.
+    const text = 'x'.repeat(500_000);
+    for (const i of range(40)) {
+      for (const channel of channels) await f.publish(channel, { i, text });
+      await waitFor(() => fast.events.length === 3 * (i + 1), 'who reads to get it');
+    }
+    const ended = async () => Number((await (await fetch(`${new URL(gateway.readyUrl).origin}/metrics`)).text()).match(/raystream_closed_total\{code="slow"\} (\d+)/)?.[1] ?? 0);
+    await waitFor(async () => (await ended()) > 0, 'one of them to end');
+    for (const channel of channels) assert.deepEqual(fast.events.filter((e) => e.name === channel).map((e) => jsonOf(e).i), range(40));
+  });
+
   test('a message above a frame of raystream is a RESET', async (t) => {
     const channel = unique('huge');
     const session = await f.open(t);

@@ -140,6 +140,13 @@ TEST_F(SessionsTest, WithoutOwnersOfBeforeNothingIsLeft) {
   EXPECT_EQ(end(1, "one", 0), "not ended");
 }
 
+TEST_F(SessionsTest, AnEndThatOvertakesTheFirstWriteHoldsAgainstIt) {
+  EXPECT_EQ(end(1, "one", 60'000), "not ended");
+  EXPECT_EQ(put(write(1, 1)).substr(0, 7), "refused");
+  EXPECT_FALSE(get().found());
+  EXPECT_GT(ttl(kRecord), 50'000);
+}
+
 TEST_F(SessionsTest, EveryRecordEndsByItself) {
   auto request = write(1, 1);
   request.set_ttl_ms(50);
