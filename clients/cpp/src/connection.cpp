@@ -292,7 +292,7 @@ void Connection::take_resumed(v1::Resumed resumed) {
 void Connection::attached() {
   session_.attached();
   // Now: the connection may end with the frame behind this one.
-  resumption_.emplace(session_id_, crypto::Secret(session_.resumption_secret()));
+  resumption_ = raystream::Resumption{session_id_, crypto::Secret(session_.resumption_secret())};
   asio::co_spawn(strand_, beat_loop(shared_from_this()), asio::detached);
 }
 

@@ -1,5 +1,6 @@
 // The package as others get it: installed, found by CMake, and the README's first example built with it and run.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,6 +28,10 @@ test('the README\'s first example: install, find_package, build, run', async (t)
   writeFileSync(join(hello, 'hello.cpp'), block(readme, 'cpp'));
   run('cmake', ['-S', hello, '-B', join(hello, 'build'), `-DCMAKE_PREFIX_PATH=${prefix}`], environment);
   run('cmake', ['--build', join(hello, 'build')], environment);
+  // What another compiler would not link is refused where it can still be understood.
+  const gcc = /CMAKE_CXX_COMPILER:\w+=.*clang/.test(readFileSync(join(hello, 'build', 'CMakeCache.txt'), 'utf8')) === false;
+  const other = spawnSync('cmake', ['-S', hello, '-B', join(hello, 'other'), `-DCMAKE_PREFIX_PATH=${prefix}`, `-DCMAKE_CXX_COMPILER=${gcc ? 'clang++' : 'g++'}`], { encoding: 'utf8' });
+  assert.match(other.stderr.replace(/\s+/g, ' '), /raymesh_client.*it was built by (GNU|Clang), and this project is built by (GNU|Clang)/);
   // Nothing of the checkout is needed to build it.
   assert.ok(!readFileSync(join(hello, 'build', 'CMakeCache.txt'), 'utf8').includes(`${root}/libs`));
 
