@@ -264,7 +264,8 @@ void RaystreamCall::dispatch() {
   } else {
     forward();
   }
-  release_memory();
+  // What a service gets of them waits in this process, and counts until there is an answer.
+  recycle(args_, kKeepCapacity);
 }
 
 // The arguments; with "bytes=n" as its query, repeated or cut to that size: what a client asks for
@@ -397,6 +398,7 @@ void RaystreamCall::reply(int status, std::string_view json) {
 
 // What it is is in result_bytes_.
 void RaystreamCall::answer(int status) {
+  release_memory();
   status_ = status;
   session_->answer(*this);
 }

@@ -397,6 +397,18 @@ describe('what only an operator can do', () => {
     await waitFor(answered, 'the memory to be free again', 30_000);
   });
 
+  test('large arguments count until there is an answer, not only while they come', async (t) => {
+    const gateway = await cluster.add('gateway', '--max-body-memory', '1MiB');
+    const client = await attached(t, { port: gateway.raystreamPort });
+    const big = Buffer.alloc(900_000, 1);
+    const slow = callJson(client, 'db.migrate', { sql: `SELECT pg_sleep(3); -- ${'x'.repeat(900_000)}` });
+    // It is on its way to the database by the time that the next answer comes.
+    await client.call('raystream.echo', Buffer.from('x'));
+    await fails(client.call('raystream.echo', big).then(({ result }) => result.length), 'overloaded', 503);
+    assert.equal((await slow).json.success, true);
+    assert.ok((await client.call('raystream.echo', big)).result.equals(big));
+  });
+
   test('metadata may be as long as the head of a request over HTTP', async (t) => {
     const client = await attached(t, { port: cluster.raystreamPort });
     await fails(callJson(client, 'cache.get', undefined, { path: 'x'.repeat(17_000) }), 'headers_too_large', 431);
