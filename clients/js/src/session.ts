@@ -70,6 +70,7 @@ export class Session {
   private keys: readonly ServerKey[] | undefined;
   private resumption: Resumption | undefined;
   private ending = new AbortController();
+  private closing: Promise<void> | undefined;
   private readonly topics: Topics;
   private failures = 0;  // connections in a row that came to nothing, or lived shortly
   private since = 0;
@@ -301,8 +302,11 @@ export class Session {
   // ---- The end ----
 
   /** Ends the session for good, here and on the server. Calls under way fail, subscriptions end. */
-  async close(): Promise<void> {
-    if (this.ending.signal.aborted) return;
+  close(): Promise<void> {
+    return (this.closing ??= this.closeOnce());
+  }
+
+  private async closeOnce(): Promise<void> {
     this.ending.abort(sessionClosed());
     const { connection } = this;
     await this.topics.close(sessionClosed());

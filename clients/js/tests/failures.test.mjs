@@ -176,6 +176,15 @@ test('who waits for a connection when the client is closed is told so', async ()
   for (const call of calls) await assert.rejects(call, { name: 'DontCodeError', code: 'closed' });
 });
 
+test('who closes a client that is being closed waits for the same end', async () => {
+  const backend = await backendOf('tcp');
+  const session = sessionOf(backend);
+  await session.connect();
+  void session.close();
+  await session.close();
+  assert.equal(session.state, 'closed');
+});
+
 test('progress callbacks that throw fail their own call alone', async () => {
   let finish;
   const backend = await backendOf('tcp', { methods: { wait: () => new Promise((resolve) => (finish = () => resolve(Buffer.from('"done"')))) } });
