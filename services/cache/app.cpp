@@ -4,6 +4,7 @@
 #include <caf/actor_system.hpp>
 #include <caf/send.hpp>
 #include <future>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -68,8 +69,7 @@ class CacheApp final : public App {
   // From the outside in: no new calls, those in flight end, then what they stood on.
   void stop(std::chrono::milliseconds grace) override {
     if (server_) server_->stop(grace);
-    if (usage_) caf::anon_send_exit(usage_, caf::exit_reason::user_shutdown);
-    usage_ = nullptr;
+    end_usage_actor();
     if (std::exchange(stopped_, true)) return;
     if (values_) values_->close();
     if (state_) state_->close();
@@ -84,6 +84,16 @@ class CacheApp final : public App {
   int port() const override { return server_->port(); }
 
  private:
+  // Waits for it: it may be at work with the store, which goes next.
+  void end_usage_actor() {
+    if (!usage_) return;
+    auto ended = std::make_shared<std::promise<void>>();
+    usage_->attach_functor([ended](const caf::error&) { ended->set_value(); });
+    caf::anon_send_exit(usage_, caf::exit_reason::user_shutdown);
+    usage_ = nullptr;
+    ended->get_future().wait();
+  }
+
   Result<std::unique_ptr<redis::Store>> open(const std::string& name,
                                              const std::vector<std::string>& urls,
                                              const std::string& password,

@@ -53,6 +53,10 @@ CacheHarness::CacheHarness(uint64_t quota, std::vector<std::string> cache_option
 }
 
 CacheHarness::~CacheHarness() {
+  stop();
+}
+
+void CacheHarness::stop() {
   peer_->close();
   app_->stop(1s);
 }

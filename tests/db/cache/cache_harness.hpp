@@ -52,6 +52,8 @@ class CacheHarness {
 
   Status ready();
   metrics::Registry& metrics() { return *registry_; }
+  caf::actor_system& actors() { return actors_.get(); }
+  void stop();
 
   test::RedisServer cache_redis;
   test::RedisServer state_redis;

@@ -1,9 +1,19 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
+#include <chrono>
+#include <future>
+#include <semaphore>
+
+#include "libs/base/cores.hpp"
 #include "tests/db/cache/cache_harness.hpp"
 
 namespace raymesh::cache {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr uint64_t kQuota = 1'000'000;
 const std::string kValue = '"' + std::string(50'000, 'x') + '"';
@@ -55,6 +65,25 @@ TEST(CacheQuotaTest, WhatExpiredIsMeasuredAnew) {
   EXPECT_TRUE(eventually([&] { return measured(cache) >= 1; }));
   EXPECT_TRUE(eventually([&] { return cache.cache_redis.cli({"KEYS", "v:*"}).empty(); }));
   EXPECT_GT(std::stoll(cache.cache_redis.cli({"GET", "u:dev"})), 500'000);
+}
+
+TEST(CacheQuotaTest, AStopWaitsForWhoMeasuresWithTheStore) {
+  CacheHarness cache(kQuota);
+  // Its actor cannot end while nobody runs it.
+  std::promise<void> release;
+  const std::shared_future<void> released = release.get_future().share();
+  const size_t threads = std::max<size_t>(2, available_cores());
+  std::counting_semaphore<> held(0);
+  for (size_t i = 0; i < threads; ++i)
+    cache.actors().spawn([&held, released] {
+      held.release();
+      released.wait();
+    });
+  for (size_t i = 0; i < threads; ++i) held.acquire();
+  auto stopped = std::async(std::launch::async, [&] { cache.stop(); });
+  EXPECT_EQ(stopped.wait_for(300ms), std::future_status::timeout);
+  release.set_value();
+  EXPECT_EQ(stopped.wait_for(20s), std::future_status::ready);
 }
 
 TEST(CacheQuotaTest, AFullStoreEvictsInsteadOfFailing) {
