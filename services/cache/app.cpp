@@ -34,7 +34,8 @@ class CacheApp final : public App {
     client.client_name = "raymesh-cache";
     client.scripts = {&change_script(), &measure_script()};
     RAYMESH_TRY(values_, open("cache", config_.cache_urls, config_.cache_password, client));
-    client.scripts = {&lease_script(), &put_session_script(), &end_session_script()};
+    client.scripts = {&lease_script(), &put_session_script(), &confirm_sessions_script(),
+                      &end_session_script()};
     RAYMESH_TRY(state_, open("state", config_.state_urls, config_.state_password, client));
 
     EntryLimits limits;

@@ -66,6 +66,7 @@ v1::SessionReply session_reply(SessionRecord record) {
   reply.set_version(record.version);
   reply.set_owner(std::move(record.owner));
   reply.set_state(std::move(record.state));
+  reply.set_confirmed(record.confirmed);
   return reply;
 }
 
@@ -112,8 +113,17 @@ void add_session_methods(rpc::MethodTable& table, Sessions& sessions) {
         sessions.put({std::move(*request.mutable_session_id()), request.generation(),
                       request.version(), request.raise(), std::move(*request.mutable_owner()),
                       std::move(*request.mutable_lost_by()), std::move(*request.mutable_state()),
-                      request.ttl_ms()},
+                      request.ttl_ms(), request.by_previous()},
                      call->deadline, answer(std::move(respond), written_reply));
+      });
+  table.add<v1::ConfirmSessionsRequest, v1::CountReply>(
+      "ConfirmSessions", rpc::kCallerGateway,
+      [&sessions](CallPtr call, v1::ConfirmSessionsRequest request,
+                  Responder<v1::CountReply> respond) {
+        SessionsConfirmed confirmed{std::move(*request.mutable_owner()), {}};
+        for (auto& one : *request.mutable_sessions())
+          confirmed.sessions.push_back({std::move(*one.mutable_session_id()), one.generation()});
+        sessions.confirm(confirmed, call->deadline, answer(std::move(respond), count_reply));
       });
   table.add<v1::EndSessionRequest, v1::BoolReply>(
       "EndSession", rpc::kCallerGateway,

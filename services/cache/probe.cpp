@@ -29,6 +29,7 @@ Probe::Probe(metrics::Registry& r)
       sessions_missed_(sessions(r, "not_found")),
       sessions_stored_(sessions(r, "stored")),
       sessions_refused_(sessions(r, "refused")),
+      sessions_confirmed_(sessions(r, "confirmed")),
       sessions_ended_(sessions(r, "ended")) {}
 
 void Probe::watch(const std::string& store, const redis::Store& primaries) {

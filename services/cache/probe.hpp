@@ -24,6 +24,7 @@ class Probe {
   void usage_measured() { measured_.add(); }
   void session_read(bool found) { (found ? sessions_found_ : sessions_missed_).add(); }
   void session_written(bool stored) { (stored ? sessions_stored_ : sessions_refused_).add(); }
+  void sessions_confirmed(uint64_t count) { sessions_confirmed_.add(static_cast<double>(count)); }
   void session_ended() { sessions_ended_.add(); }
 
   /// Connections, queues and failures of a store's primaries, read when they are scraped. The store
@@ -44,6 +45,7 @@ class Probe {
   metrics::Counter& sessions_missed_;
   metrics::Counter& sessions_stored_;
   metrics::Counter& sessions_refused_;
+  metrics::Counter& sessions_confirmed_;
   metrics::Counter& sessions_ended_;
 };
 

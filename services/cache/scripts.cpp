@@ -91,13 +91,13 @@ return {granted, retry}
 // record of the highest generation of all, without a state.
 const redis::Script& put_session_script() {
   static const redis::Script kScript(R"(
-local held = redis.call('HMGET', KEYS[1], 'g', 'v', 'o', 's')
+local held = redis.call('HMGET', KEYS[1], 'g', 'v', 'o', 's', 'c')
 local g, v = tonumber(held[1] or 0), tonumber(held[2] or 0)
-local generation, version, raise = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local generation, version, raise = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] ~= '0'
 local mine = g == generation and held[3] == ARGV[4]
 if mine and v == version and held[4] == ARGV[5] then return {1, g} end
 local may
-if raise then may = g > 0 and g == generation - 1
+if raise then may = g > 0 and g == generation - 1 and not (ARGV[3] == '2' and held[5] == held[1])
 else may = g < generation or (mine and v < version) end
 if not may then return {0, g} end
 redis.call('HSET', KEYS[1], 'g', ARGV[1], 'v', ARGV[2], 'o', ARGV[4], 's', ARGV[5])
@@ -107,6 +107,22 @@ if KEYS[2] then
   redis.call('PEXPIRE', KEYS[2], ARGV[8])
 end
 return {1, generation}
+)");
+  return kScript;
+}
+
+// Which generation is confirmed stands beside the record: the next raise makes it void by itself.
+const redis::Script& confirm_sessions_script() {
+  static const redis::Script kScript(R"(
+local confirmed = 0
+for i, record in ipairs(KEYS) do
+  local held = redis.call('HMGET', record, 'g', 'o')
+  if held[1] == ARGV[i + 1] and held[2] == ARGV[1] then
+    redis.call('HSET', record, 'c', held[1])
+    confirmed = confirmed + 1
+  end
+end
+return confirmed
 )");
   return kScript;
 }

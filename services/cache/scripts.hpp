@@ -29,10 +29,17 @@ const redis::Script& lease_script();
 
 /// Writes a session's state, if the writer has it (sessions.hpp).
 ///   KEYS: record, and with a raise that somebody is to be told of: the loser's stream
-///   ARGV: generation, version, 1 for a raise, owner, state, life in milliseconds, session id, life
+///   ARGV: generation, version, 1 for a raise, 2 for one of a generation that is not confirmed,
+///   owner, state, life in milliseconds, session id, life
 ///     of the loser's stream in milliseconds
 ///   answers {1 when it is stored, generation that is stored}
 const redis::Script& put_session_script();
+
+/// Marks sessions as confirmed, those of which the caller has this generation.
+///   KEYS: records
+///   ARGV: owner, generation of each
+///   answers how many that were
+const redis::Script& confirm_sessions_script();
 
 /// Removes a session, unless another writer has it.
 ///   KEYS: record

@@ -49,12 +49,16 @@ bool take_lost(const redis::Reply& entry, LostSessions& out, std::string& after)
   return true;
 }
 
-// The answers of all primaries, gathered on Redis' I/O threads.
+// The answers of several primaries, gathered on Redis' I/O threads.
+template <class T>
 struct Gathering {
+  Gathering(T start, size_t primaries, Sessions::Done<T> when_done)
+      : answer(std::move(start)), open(primaries), done(std::move(when_done)) {}
+
   std::mutex mutex;
-  LostSessions answer;
-  size_t open = 0;
-  Sessions::Done<LostSessions> done;
+  Result<T> answer;
+  size_t open;
+  Sessions::Done<T> done;
 };
 
 }  // namespace
@@ -86,11 +90,11 @@ void Sessions::get(const std::string& session_id, Clock::time_point deadline,
   if (Status status = check_session_id(session_id); !status.ok())
     return done(std::move(status).error());
   store_.at(session_id)
-      .call(redis::Command("HMGET", session_name(session_id), "g", "v", "o", "s"),
+      .call(redis::Command("HMGET", session_name(session_id), "g", "v", "o", "s", "c"),
             redis::Effect::kRead, deadline,
             [this, done = std::move(done)](Result<redis::Reply> reply) mutable {
               if (!reply.ok()) return done(std::move(reply).error());
-              if (reply->items.size() != 4) return done(redis::unexpected_reply("HMGET"));
+              if (reply->items.size() != 5) return done(redis::unexpected_reply("HMGET"));
               auto& fields = reply->items;
               SessionRecord record;
               // A mark of a session that has ended has no state.
@@ -100,6 +104,7 @@ void Sessions::get(const std::string& session_id, Clock::time_point deadline,
                 record.version = number(fields[1]);
                 record.owner = std::move(fields[2].text);
                 record.state = std::move(fields[3].text);
+                record.confirmed = fields[4].is_string() && fields[4].text == fields[0].text;
               }
               probe_.session_read(record.found);
               done(std::move(record));
@@ -116,7 +121,7 @@ void Sessions::put(const SessionWrite& write, Clock::time_point deadline,
   if (tells) tail.arg(lost_name(write.lost_by));
   tail.arg(write.generation)
       .arg(write.version)
-      .arg(write.raise ? 1 : 0)
+      .arg(write.raise ? (write.by_previous ? 2 : 1) : 0)
       .arg(write.owner)
       .arg(write.state)
       .arg(write.ttl_ms)
@@ -135,6 +140,47 @@ void Sessions::put(const SessionWrite& write, Clock::time_point deadline,
               probe_.session_written(written.stored);
               done(written);
             });
+}
+
+void Sessions::confirm(const SessionsConfirmed& confirmed, Clock::time_point deadline,
+                       Done<uint64_t> done) {
+  if (!is_owner(confirmed.owner)) return done(bad("the owner is not one"));
+  if (confirmed.sessions.size() > static_cast<size_t>(kMostConfirmed))
+    return done(bad("more than 1,000 sessions"));
+  std::vector<std::vector<const SessionsConfirmed::One*>> by_primary(store_.primaries().size());
+  for (const auto& one : confirmed.sessions) {
+    if (Status status = check_session_id(one.session_id); !status.ok())
+      return done(std::move(status).error());
+    by_primary[store_.pick(one.session_id)].push_back(&one);
+  }
+  std::erase_if(by_primary, [](const auto& sessions) { return sessions.empty(); });
+  if (by_primary.empty()) return done(0);
+  auto gathering = std::make_shared<Gathering<uint64_t>>(0, by_primary.size(), std::move(done));
+  for (const auto& sessions : by_primary) {
+    redis::Command tail;
+    tail.arg(sessions.size());
+    for (const auto* one : sessions) tail.arg(session_name(one->session_id));
+    tail.arg(confirmed.owner);
+    for (const auto* one : sessions) tail.arg(one->generation);
+    store_.at(sessions.front()->session_id)
+        .eval(confirm_sessions_script(), std::move(tail), redis::Effect::kRead, deadline,
+              [this, gathering](Result<redis::Reply> reply) mutable {
+                std::unique_lock lock(gathering->mutex);
+                Result<uint64_t>& answer = gathering->answer;
+                if (!reply.ok()) {
+                  answer = std::move(reply).error();
+                } else if (!reply->is_integer()) {
+                  answer = redis::unexpected_reply("EVALSHA");
+                } else {
+                  const auto count = static_cast<uint64_t>(reply->integer);
+                  probe_.sessions_confirmed(count);
+                  if (answer.ok()) *answer += count;
+                }
+                if (--gathering->open > 0) return;
+                lock.unlock();
+                gathering->done(std::move(answer));
+              });
+  }
 }
 
 void Sessions::end(const SessionEnd& end, Clock::time_point deadline, Done<bool> done) {
@@ -166,20 +212,20 @@ void Sessions::lost(const std::string& owner, std::vector<std::string> after,
   if (after.size() != primaries.size()) after.assign(primaries.size(), "");
   if (!std::all_of(after.begin(), after.end(), is_position))
     return done(bad("a position is not one"));
-  auto gathering = std::make_shared<Gathering>();
-  gathering->open = primaries.size();
-  gathering->done = std::move(done);
-  gathering->answer.after = std::move(after);
+  LostSessions none;
+  none.after = std::move(after);
+  auto gathering =
+      std::make_shared<Gathering<LostSessions>>(std::move(none), primaries.size(), std::move(done));
   for (size_t i = 0; i < primaries.size(); ++i) {
     // Only its own completion writes this place.
-    const std::string& from = gathering->answer.after[i];
+    const std::string& from = gathering->answer->after[i];
     redis::Command command("XRANGE", lost_name(owner), from.empty() ? "-" : "(" + from, "+",
                            "COUNT");
     command.arg(kMostLost);
     primaries[i]->call(std::move(command), redis::Effect::kRead, deadline,
                        [gathering, i](Result<redis::Reply> reply) mutable {
                          std::unique_lock lock(gathering->mutex);
-                         LostSessions& answer = gathering->answer;
+                         LostSessions& answer = *gathering->answer;
                          if (!reply.ok() || !reply->is_array()) {
                            answer.complete = false;
                          } else {

@@ -24,6 +24,7 @@ struct SessionRecord {
   uint64_t version = 0;
   std::string owner;
   std::string state;
+  bool confirmed = false;  // this generation
 };
 
 struct SessionWrite {
@@ -35,11 +36,21 @@ struct SessionWrite {
   std::string lost_by;  // with `raise`: the owner who is told; empty: nobody
   std::string state;
   uint64_t ttl_ms = 0;
+  bool by_previous = false;  // with `raise`: not when the stored generation is confirmed
 };
 
 struct SessionWritten {
   bool stored = false;
   uint64_t generation = 0;  // what is stored now; 0: nothing
+};
+
+struct SessionsConfirmed {
+  struct One {
+    std::string session_id;
+    uint64_t generation = 0;
+  };
+  std::string owner;
+  std::vector<One> sessions;
 };
 
 struct SessionEnd {
@@ -71,6 +82,8 @@ class Sessions {
   static constexpr uint64_t kMaxGeneration = uint64_t{1} << 48;
   /// So long a gateway's list of lost sessions is kept after the last one.
   static constexpr std::chrono::minutes kLostLife{10};
+  /// In one call.
+  static constexpr int kMostConfirmed = 1'000;
   /// Of one primary, in one answer.
   static constexpr int kMostLost = 500;
 
@@ -80,6 +93,9 @@ class Sessions {
   void get(const std::string& session_id, Clock::time_point deadline, Done<SessionRecord> done);
   /// The same write twice is the same as once, so it is repeated when a connection breaks.
   void put(const SessionWrite& write, Clock::time_point deadline, Done<SessionWritten> done);
+  /// How many of them have this owner and generation. Fails when a primary does, and may be
+  /// repeated.
+  void confirm(const SessionsConfirmed& confirmed, Clock::time_point deadline, Done<uint64_t> done);
   void end(const SessionEnd& end, Clock::time_point deadline, Done<bool> done);
   /// `after`: of the last answer. A primary that does not answer leaves it incomplete, and is asked
   /// from the same place the next time.

@@ -33,15 +33,13 @@ void RaystreamRecord::own(uint64_t generation) {
   version_ = 0;
 }
 
-void RaystreamRecord::raise(uint64_t stored_generation, const std::string& owner,
-                            std::string_view secret, Done done) {
-  own(stored_generation + 1);
+void RaystreamRecord::raise(const Stored& stored, std::string_view secret, Done done) {
+  own(stored.generation + 1);
   previous_ = crypto::Locked<crypto::Secret32>::make();
   previous_->assign(secret);
-  const bool elsewhere = owner != session_.worker().core.raystream_store.owner();
   std::vector<Done> one;
   one.push_back(std::move(done));
-  write(true, elsewhere ? owner : std::string(), std::move(one));
+  write(&stored, std::move(one));
 }
 
 void RaystreamRecord::save(Done done) {
@@ -49,12 +47,13 @@ void RaystreamRecord::save(Done done) {
   if (writing_)
     wanted_ = true;
   else
-    write(false, {}, std::exchange(waiting_, {}));
+    write(nullptr, std::exchange(waiting_, {}));
 }
 
-void RaystreamRecord::write(bool raise, const std::string& lost_by, std::vector<Done> done) {
+void RaystreamRecord::write(const Stored* raised, std::vector<Done> done) {
   Worker& worker = session_.worker();
   RaystreamStore& store = worker.core.raystream_store;
+  const bool raise = raised != nullptr;
   writing_ = true;
   wanted_ = dirty_ = false;
   auto answered = [session = session_.shared_from_this(), this, raise,
@@ -72,8 +71,11 @@ void RaystreamRecord::write(bool raise, const std::string& lost_by, std::vector<
   request.set_session_id(id.data(), id.size());
   request.set_generation(generation_);
   request.set_version(++version_);
-  request.set_raise(raise);
-  request.set_lost_by(lost_by);
+  if (raise) {
+    request.set_raise(true);
+    request.set_by_previous(raised->by_previous);
+    if (raised->owner != store.owner()) request.set_lost_by(raised->owner);
+  }
   request.set_ttl_ms(std::max<uint64_t>(1, stored.expires_at - session_.unix_ms()));
   request.set_state(seal_state(store.keys(), {id, generation_, version_},
                                session_.resumption_secret(),
@@ -101,13 +103,13 @@ void RaystreamRecord::written(bool raise, const Result<cache::v1::PutSessionRepl
   for (Done& one : done) one(saved);
   if (saved == Saved::kLost && !raise) return session_.lost();
   // What has come since has a write of its own.
-  if (wanted_ && !writing_ && !session_.is_over()) write(false, {}, std::exchange(waiting_, {}));
+  if (wanted_ && !writing_ && !session_.is_over()) write(nullptr, std::exchange(waiting_, {}));
 }
 
 void RaystreamRecord::client_goes_on() {
   if (!previous_) return;
   previous_.reset();
-  save({});
+  session_.worker().core.raystream_owners.confirm(session_.id(), generation_);
 }
 
 void RaystreamRecord::check(Clock::time_point last_frame) {

@@ -37,13 +37,19 @@ class RaystreamRecord {
 
   /// A session that has just been attached.
   void begin() { own(1); }
-  /// Takes over the session that is stored with this generation and was made with `secret`, which
-  /// stays valid until client_goes_on(). kLost: another generation is stored.
-  void raise(uint64_t stored_generation, const std::string& owner, std::string_view secret,
-             Done done);
+  /// What is stored of a session that is taken over.
+  struct Stored {
+    uint64_t generation = 0;
+    std::string owner;
+    /// The client has resumed with the secret before the one that was stored last.
+    bool by_previous = false;
+  };
+  /// Takes over this session, which the client resumed with `secret`: it stays valid until
+  /// client_goes_on(). kLost: another generation is stored, or the secret does not hold any more.
+  void raise(const Stored& stored, std::string_view secret, Done done);
   /// Writes what the session is now. `done` may be empty, and does not run when the session ends.
   void save(Done done);
-  /// A frame has come: the client knows the new secret.
+  /// A frame has come: the client knows the new secret, and the one before is dropped.
   void client_goes_on();
   /// Now and then: writes what could not be written, and that the session still lives. `last_frame`
   /// is the client's.
@@ -58,7 +64,8 @@ class RaystreamRecord {
 
  private:
   void own(uint64_t generation);
-  void write(bool raise, const std::string& lost_by, std::vector<Done> done);
+  /// `raised`: what is taken over; nullptr: it is the session's already.
+  void write(const Stored* raised, std::vector<Done> done);
   void written(bool raise, const Result<cache::v1::PutSessionReply>& reply, std::vector<Done> done);
 
   RaystreamSession& session_;

@@ -23,9 +23,8 @@ using Resumption = RaystreamProbe::Resumption;
 
 /// What is known of the session that a client wants to go on with.
 struct RaystreamResuming {
-  uint64_t generation = 0;
-  std::string owner;
-  StoredSession session;
+  RaystreamRecord::Stored stored;
+  StoredSession session;                    // its subscriptions in their order
   crypto::Locked<crypto::Secret32> secret;  // the one that its binder was made with
   raymesh::raystream::v1::Resume asked;
   // The token's, as its last check said; empty: none.
@@ -34,11 +33,14 @@ struct RaystreamResuming {
   bool may_subscribe = false;  // by its API key, as it is now
   int tries = 0;
 
+  void take(StoredSession stored_session) {
+    session = std::move(stored_session);
+    std::ranges::sort(session.subscriptions);
+  }
   /// Whether the stored state has it.
   bool has(const raymesh::raystream::v1::Resume::Subscription& one) const {
-    const auto& all = session.subscriptions;
-    return std::ranges::find(
-               all, StoredSubscription{static_cast<uint32_t>(one.kind()), one.name()}) != all.end();
+    const StoredSubscription wanted{static_cast<uint32_t>(one.kind()), one.name()};
+    return std::ranges::binary_search(session.subscriptions, wanted);
   }
 };
 
@@ -50,6 +52,15 @@ constexpr std::chrono::milliseconds kLookAgainTimeout{2'000};
 
 uint64_t ms_of(std::chrono::milliseconds time) {
   return static_cast<uint64_t>(time.count());
+}
+
+/// nullopt: nothing is stored, or nothing that opens.
+std::optional<OpenedState> open_reply(const raystream::StateKeys& keys, std::string_view id,
+                                      const cache::v1::SessionReply& reply) {
+  if (!reply.found()) return std::nullopt;
+  auto opened = open_state(keys, {id, reply.generation(), reply.version()}, reply.state());
+  if (opened && reply.confirmed()) opened->secrets->has_previous = false;
+  return opened;
 }
 
 bool has_ended(const StoredSession& session, const RaystreamConfig& config, uint64_t now) {
@@ -85,9 +96,7 @@ void RaystreamSession::looked_up(const Result<cache::v1::SessionReply>& reply) {
   if (!handshake_) return;
   const auto outcome = [&] {
     if (!reply.ok()) return Resumption::kUnavailable;
-    const StateName name{handshake_->resume_id(), reply->generation(), reply->version()};
-    std::optional<OpenedState> stored;
-    if (reply->found()) stored = open_state(core().raystream_store.keys(), name, reply->state());
+    auto stored = open_reply(core().raystream_store.keys(), handshake_->resume_id(), *reply);
     // Of a session that there is not a binder is computed, too.
     const crypto::Secret32 nobody;
     if (!stored && handshake_->binder_fits(nobody.view())) return Resumption::kUnknown;
@@ -105,9 +114,8 @@ void RaystreamSession::looked_up(const Result<cache::v1::SessionReply>& reply) {
     if (!fits) return Resumption::kForged;
     if (has_ended(stored->session, core().config.raystream, unix_ms())) return Resumption::kOver;
     resuming_ = std::make_shared<RaystreamResuming>();
-    resuming_->generation = reply->generation();
-    resuming_->owner = reply->owner();
-    resuming_->session = std::move(stored->session);
+    resuming_->stored = {reply->generation(), reply->owner(), fits == &secrets.previous};
+    resuming_->take(std::move(stored->session));
     resuming_->secret = crypto::Locked<crypto::Secret32>::make();
     resuming_->secret->assign(fits->view());
     return Resumption::kAccepted;
@@ -138,8 +146,8 @@ void RaystreamSession::take_resume(std::string_view payload) {
 void RaystreamSession::give_up_resuming(ErrorCode code, std::string_view reason) {
   const bool ends = code != ErrorCode::kServiceUnavailable && code != ErrorCode::kConflict;
   if (ends)
-    core().raystream_store.end(worker_, session_.id(), resuming_->generation, resuming_->owner,
-                               true);
+    core().raystream_store.end(worker_, session_.id(), resuming_->stored.generation,
+                               resuming_->stored.owner, true);
   core().raystream_probe.resumption(
       code == ErrorCode::kServiceUnavailable ? Resumption::kUnavailable
       : code == ErrorCode::kConflict         ? Resumption::kConflict
@@ -194,18 +202,17 @@ void RaystreamSession::raise() {
   if (has_ended(resuming_->session, core().config.raystream, unix_ms()))
     return give_up_resuming(ErrorCode::kSessionExpired, "the session's life is over");
   principal_ = resuming_->session.principal;
-  record_.raise(resuming_->generation, resuming_->owner, resuming_->secret->view(),
-                [this](RaystreamRecord::Saved saved) {
-                  switch (saved) {
-                    case RaystreamRecord::Saved::kStored:
-                      return answer_resume();
-                    case RaystreamRecord::Saved::kFailed:
-                      return give_up_resuming(ErrorCode::kServiceUnavailable,
-                                              "the session cannot be taken over now");
-                    case RaystreamRecord::Saved::kLost:
-                      return look_again();
-                  }
-                });
+  record_.raise(resuming_->stored, resuming_->secret->view(), [this](RaystreamRecord::Saved saved) {
+    switch (saved) {
+      case RaystreamRecord::Saved::kStored:
+        return answer_resume();
+      case RaystreamRecord::Saved::kFailed:
+        return give_up_resuming(ErrorCode::kServiceUnavailable,
+                                "the session cannot be taken over now");
+      case RaystreamRecord::Saved::kLost:
+        return look_again();
+    }
+  });
 }
 
 // Somebody else has had it since the look-up. Who sends RESUME last has it, as long as the secret
@@ -222,20 +229,18 @@ void RaystreamSession::look_again() {
             return self->give_up_resuming(ErrorCode::kServiceUnavailable,
                                           "the session cannot be taken over now");
           RaystreamResuming& resuming = *self->resuming_;
-          const StateName name{self->session_.id(), reply->generation(), reply->version()};
-          std::optional<OpenedState> stored;
-          if (reply->found())
-            stored = open_state(self->core().raystream_store.keys(), name, reply->state());
+          auto stored =
+              open_reply(self->core().raystream_store.keys(), self->session_.id(), *reply);
           if (!stored) return self->give_up_resuming(ErrorCode::kSessionExpired, "it has ended");
           const ResumptionSecrets& secrets = *stored->secrets;
           const std::string_view mine = resuming.secret->view();
-          if (!crypto::constant_time_equal(mine, secrets.current.view()) &&
+          const bool by_current = crypto::constant_time_equal(mine, secrets.current.view());
+          if (!by_current &&
               !(secrets.has_previous && crypto::constant_time_equal(mine, secrets.previous.view())))
             return self->give_up_resuming(ErrorCode::kConflict,
                                           "the session goes on over another connection");
-          resuming.generation = reply->generation();
-          resuming.owner = reply->owner();
-          resuming.session = std::move(stored->session);
+          resuming.stored = {reply->generation(), reply->owner(), !by_current};
+          resuming.take(std::move(stored->session));
           self->raise();
         });
       });
@@ -244,15 +249,15 @@ void RaystreamSession::look_again() {
 void RaystreamSession::answer_resume() {
   raymesh::raystream::v1::Resumed resumed;
   resumed.set_expires_at(ends_at(unix_ms()));
-  std::set<std::pair<int, std::string>> named;
-  for (auto& one : *resuming_->asked.mutable_subscriptions()) {
+  std::set<std::pair<int, std::string_view>> named;
+  for (const auto& one : resuming_->asked.subscriptions()) {
     if (!named.emplace(one.kind(), one.name()).second) continue;
     // Its events come later than this answer.
     if (resuming_->has(one) && resuming_->may_subscribe &&
         subscriptions().go_on({one.kind(), one.name(), one.position(), one.presence(),
                                one.batches(), resuming_->user, resuming_->user_session}))
       continue;
-    *resumed.add_ended() = std::move(one);
+    *resumed.add_ended() = one;
   }
   // Nearly all that the largest RESUME has named: without the positions, which the client knows.
   if (resumed.ByteSizeLong() > session_.max_payload())

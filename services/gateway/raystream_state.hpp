@@ -4,6 +4,7 @@
 // an old state off as a new one. Pure functions; any thread.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,7 +28,7 @@ struct RaystreamPrincipal {
 struct StoredSubscription {
   uint32_t kind = 0;  // raystream.v1.StreamKind
   std::string name;
-  bool operator==(const StoredSubscription&) const = default;
+  auto operator<=>(const StoredSubscription&) const = default;
 };
 
 struct StoredSession {

@@ -49,6 +49,12 @@ void RaystreamStore::put(Worker& worker, cache::v1::PutSessionRequest request,
   call<cache::v1::PutSessionReply>(worker, "PutSession", request, kWriteTimeout, std::move(done));
 }
 
+void RaystreamStore::confirm(Worker& worker, cache::v1::ConfirmSessionsRequest request,
+                             Done<cache::v1::CountReply> done) {
+  request.set_owner(owner_);
+  call<cache::v1::CountReply>(worker, "ConfirmSessions", request, kWriteTimeout, std::move(done));
+}
+
 void RaystreamStore::end(Worker& worker, std::string_view session_id, uint64_t generation,
                          std::string_view owner, bool lower) {
   cache::v1::EndSessionRequest request;

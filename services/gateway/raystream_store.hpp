@@ -40,6 +40,9 @@ class RaystreamStore {
   /// The owner of `request` is this gateway.
   void put(Worker& worker, cache::v1::PutSessionRequest request,
            Done<cache::v1::PutSessionReply> done);
+  /// Of sessions of this gateway: their secrets of before are worth nothing any more.
+  void confirm(Worker& worker, cache::v1::ConfirmSessionsRequest request,
+               Done<cache::v1::CountReply> done);
   /// `lower`: there may be owners of lower generations. Nobody waits for it: a session that could
   /// not be removed ends when its time comes.
   void end(Worker& worker, std::string_view session_id, uint64_t generation, std::string_view owner,

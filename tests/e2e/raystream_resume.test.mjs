@@ -28,6 +28,8 @@ const state = (...command) => cluster.redis[1].command('', ...command);
 const record = (client) => `rs:${client.sessionId}`;
 const stored = (client) => state('EXISTS', record(client)) === '1';
 const generation = (client) => Number(state('HGET', record(client), 'g'));
+/** The secret of before has been dropped: the store knows that the client of this generation has gone on. */
+const confirmed = (client) => Number(state('HGET', record(client), 'c')) === generation(client);
 
 async function shake(t, to, resume) {
   const client = connectRaystream(to, { pins, resume });
@@ -132,14 +134,49 @@ test('with the next frame after RESUME the old secret is worth nothing', async (
   const first = await attached(t, here);
   const old = kept(first);
   const second = await resumed(t, there, old);
+  assert.ok(!confirmed(first), 'not before that frame');
   second.heartbeat();
   await works(second);
-  const version = () => Number(state('HGET', record(first), 'v'));
-  await waitFor(() => version() >= 2, 'the old secret to be dropped');
+  await waitFor(() => confirmed(first), 'the old secret to be dropped');
   const stranger = await notResumed(t, here, old);
   await stranger.attach(cluster.apiKey);
   await works(second);
-  await works(await resumed(t, here, kept(second)));
+  const third = await resumed(t, here, kept(second));
+  assert.ok(!confirmed(first), 'the next resumption has an old secret of its own');
+  third.socket.destroy();
+  await works(await resumed(t, there, kept(second)));
+});
+
+test('a resumption writes the session once: the old secrets of many go together, of connections that have broken since, too', async (t) => {
+  const stats = async () => Object.fromEntries(await Promise.all(['stored', 'confirmed'].map(async (result) => [result, await metric(cluster.services.cache, new RegExp(`cache_sessions_total\\{result="${result}"\\} (\\d+)`))])));
+  const gateway = await cluster.add('gateway', '--raystream-fence-period', '1s');
+  const all = await Promise.all(Array.from({ length: 50 }, () => attached(t, here)));
+  const before = await stats();
+  await Promise.all(all.map(async (first, i) => {
+    const next = await resumed(t, { port: gateway.raystreamPort }, kept(first));
+    next.heartbeat();
+    await works(next);
+    if (i % 2) next.socket.destroy();
+  }));
+  await waitFor(() => all.every(confirmed), 'the old secrets to be dropped');
+  await waitFor(async () => (await stats()).confirmed === before.confirmed + 50, 'each to be counted once');
+  assert.equal((await stats()).stored, before.stored + 50);
+  for (const first of all.slice(0, 4)) await notResumed(t, here, kept(first));
+});
+
+test('an old secret that cannot be dropped, because the cache service is away, is dropped when it is back', async (t) => {
+  const first = await attached(t, here);
+  const next = await resumed(t, here, kept(first));
+  const cache = cluster.services.cache;
+  await cache.kill();
+  await works(next);
+  next.socket.destroy();
+  await next.ended;
+  assert.ok(!confirmed(first));
+  await cache.start();
+  await waitFor(() => confirmed(first), 'the old secret to be dropped', 30_000);
+  await notResumed(t, here, kept(first));
+  await works(await resumed(t, there, kept(next)));
 });
 
 test('of two clients that resume one session the second to send RESUME has it', async (t) => {
@@ -163,9 +200,23 @@ test('who shook hands and comes with RESUME after the owner has gone on is told 
   const late = await shake(t, there, secret);
   const owner = await resumed(t, here, secret);
   await works(owner);
-  await waitFor(() => Number(state('HGET', record(first), 'v')) >= 2, 'the old secret to be dropped');
+  await waitFor(() => confirmed(first), 'the old secret to be dropped');
   await assert.rejects(late.sendResume());
   assert.deepEqual(await end(late), ['peer', Code.CONFLICT]);
+  await works(owner);
+});
+
+test('who shook hands with the old secret while it was good, and comes with RESUME after the owner has gone on, is told CONFLICT', async (t) => {
+  const first = await attached(t, here);
+  const secret = kept(first);
+  const owner = await resumed(t, here, secret);
+  const late = await shake(t, there, secret);
+  assert.ok(late.resumed && !confirmed(first));
+  await works(owner);
+  await waitFor(() => confirmed(first), 'the old secret to be dropped');
+  await assert.rejects(late.sendResume());
+  assert.deepEqual(await end(late), ['peer', Code.CONFLICT]);
+  assert.equal(generation(first), 2);
   await works(owner);
 });
 

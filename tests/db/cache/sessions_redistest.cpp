@@ -52,6 +52,17 @@ class SessionsTest : public ::testing::Test {
     if (!reply.ok()) return std::string(reply.error().code());
     return reply->value() ? "ended" : "not ended";
   }
+  // How many were, or the code of a failure.
+  std::string confirm(const std::string& owner, uint64_t generation,
+                      const std::string& session = kId) {
+    v1::ConfirmSessionsRequest request;
+    request.set_owner(owner);
+    auto& one = *request.add_sessions();
+    one.set_session_id(session);
+    one.set_generation(generation);
+    auto reply = cache_.call<v1::CountReply>("ConfirmSessions", request);
+    return reply.ok() ? std::to_string(reply->count()) : std::string(reply.error().code());
+  }
   v1::LostSessionsReply lost(const std::string& owner, const std::vector<std::string>& after = {}) {
     v1::LostSessionsRequest request;
     request.set_owner(owner);
@@ -111,6 +122,53 @@ TEST_F(SessionsTest, TheSameWriteTwiceIsAnsweredAlike) {
   other.set_state("something else");
   EXPECT_EQ(put(other), "refused 1");
   for (int i = 0; i < 3; ++i) EXPECT_EQ(put(write(2, 1, "two", true)), "stored 2");
+}
+
+TEST_F(SessionsTest, AGenerationIsConfirmedByItsOwnerUntilTheNextRaise) {
+  ASSERT_EQ(put(write(1, 1)), "stored 1");
+  EXPECT_FALSE(get().confirmed());
+  EXPECT_EQ(confirm("two", 1), "0");
+  EXPECT_EQ(confirm("one", 2), "0");
+  EXPECT_FALSE(get().confirmed());
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(confirm("one", 1), "1");
+  EXPECT_TRUE(get().confirmed());
+  EXPECT_EQ(get().state(), write(1, 1).state());
+  ASSERT_EQ(put(write(1, 2)), "stored 1");
+  EXPECT_TRUE(get().confirmed()) << "a write that was under way takes nothing back";
+  ASSERT_EQ(put(write(2, 1, "two", true)), "stored 2");
+  EXPECT_FALSE(get().confirmed());
+  EXPECT_EQ(confirm("one", 1), "0") << "of the generation before: too late";
+  EXPECT_FALSE(get().confirmed());
+  EXPECT_EQ(confirm("two", 2), "1");
+  EXPECT_EQ(confirm("one", 1), "0");
+  EXPECT_TRUE(get().confirmed()) << "a late one undoes nothing";
+}
+
+TEST_F(SessionsTest, AConfirmedGenerationIsNotRaisedByTheSecretBefore) {
+  auto by_previous = [](uint64_t generation, const std::string& owner) {
+    auto request = write(generation, 1, owner, true);
+    request.set_by_previous(true);
+    return request;
+  };
+  ASSERT_EQ(put(write(1, 1)), "stored 1");
+  EXPECT_EQ(put(by_previous(2, "two")), "stored 2");
+  EXPECT_EQ(confirm("two", 2), "1");
+  EXPECT_EQ(put(by_previous(2, "two")), "stored 2") << "the same write once more";
+  EXPECT_EQ(put(by_previous(3, "three")), "refused 2");
+  EXPECT_EQ(put(write(3, 1, "three", true)), "stored 3");
+  EXPECT_EQ(put(by_previous(4, "four")), "stored 4");
+}
+
+TEST_F(SessionsTest, AConfirmationMakesNoRecordAndChangesNoMarkAndNoEnd) {
+  EXPECT_EQ(confirm("one", 1), "0");
+  EXPECT_EQ(cache_.state_redis.cli({"DBSIZE"}), "0");
+  ASSERT_EQ(put(write(1, 1)), "stored 1");
+  EXPECT_EQ(confirm("one", 1), "1");
+  EXPECT_GT(ttl(kRecord), 50'000);
+  EXPECT_EQ(end(1, "one", 60'000), "ended");
+  EXPECT_EQ(confirm("one", 1), "0");
+  EXPECT_EQ(cache_.state_redis.cli({"HLEN", kRecord}), "1");
+  EXPECT_GT(ttl(kRecord), 50'000);
 }
 
 TEST_F(SessionsTest, WhoLivesWritesAgainWhatWasLost) {
@@ -215,6 +273,14 @@ TEST_F(SessionsTest, RefusesWhatIsOutOfBounds) {
   EXPECT_TRUE(refused([](auto& r) { r.set_owner(""); }));
   EXPECT_TRUE(refused([](auto& r) { r.set_owner("a b"); }));
   EXPECT_TRUE(refused([](auto& r) { r.set_lost_by("a:b"); }));
+  EXPECT_EQ(confirm("a b", 1), "invalid_request");
+  EXPECT_EQ(confirm("one", 1, "lease:x"), "invalid_request");
+  v1::ConfirmSessionsRequest many;
+  many.set_owner("one");
+  for (int i = 0; i < Sessions::kMostConfirmed; ++i) many.add_sessions()->set_session_id(kId);
+  EXPECT_EQ(cache_.call<v1::CountReply>("ConfirmSessions", many)->count(), 0u);
+  many.add_sessions()->set_session_id(kId);
+  EXPECT_EQ(code_of(cache_.call<v1::CountReply>("ConfirmSessions", many)), "invalid_request");
   auto largest = write(1, 1);
   largest.set_state(std::string(Sessions::kMaxState, 'x'));
   largest.set_ttl_ms(Sessions::kMaxTtlMs);
@@ -238,6 +304,7 @@ TEST_F(SessionsTest, AnswersUnavailableWhileRedisIsAway) {
   cache_.state_redis.stop();
   EXPECT_TRUE(eventually([&] { return put(write(1, 2)) == "unavailable"; }));
   EXPECT_EQ(end(1, "one", 0), "unavailable");
+  EXPECT_EQ(confirm("one", 1), "unavailable");
   const auto reply = lost("one", {"5-0"});
   EXPECT_FALSE(reply.complete());
   ASSERT_EQ(reply.after_size(), 1);
@@ -253,7 +320,7 @@ TEST(SessionsOnTwoPrimariesTest, EachIsOnItsOwnAndTheLoserHearsOfAll) {
   auto registry = metrics::Registry::create();
   Probe probe(*registry);
   redis::ClientConfig config;
-  config.scripts = {&put_session_script(), &end_session_script()};
+  config.scripts = {&put_session_script(), &confirm_sessions_script(), &end_session_script()};
   auto store =
       redis::Store::open(io.context(), {servers[0].url(), servers[1].url()}, "", config).value();
   Sessions sessions(*store, probe);
@@ -275,6 +342,14 @@ TEST(SessionsOnTwoPrimariesTest, EachIsOnItsOwnAndTheLoserHearsOfAll) {
       EXPECT_TRUE(written.get_future().get()->stored);
     }
   for (auto& server : servers) EXPECT_NE(server.cli({"KEYS", "rs:*"}), "");
+  SessionsConfirmed all_confirmed{"g2", {}};
+  for (int i = 0; i < 10; ++i) all_confirmed.sessions.push_back({id(i), 2});
+  auto confirm = [&] {
+    std::promise<Result<uint64_t>> answer;
+    sessions.confirm(all_confirmed, deadline(), [&](auto r) { answer.set_value(std::move(r)); });
+    return answer.get_future().get();
+  };
+  EXPECT_EQ(confirm().value(), 10u);
   auto lost = [&](std::vector<std::string> after) {
     std::promise<Result<LostSessions>> answer;
     sessions.lost("g1", std::move(after), deadline(),
@@ -292,6 +367,7 @@ TEST(SessionsOnTwoPrimariesTest, EachIsOnItsOwnAndTheLoserHearsOfAll) {
   EXPECT_EQ(std::count(half.after.begin(), half.after.end(), ""), 1);
   EXPECT_GT(half.lost.size(), 0u);
   EXPECT_LT(half.lost.size(), 10u);
+  EXPECT_EQ(code_of(confirm()), "unavailable") << "so that it is asked for again";
   store->close();
 }
 
