@@ -186,15 +186,18 @@ void RaystreamSubscriptions::erase(const Key& key) {
 
 void RaystreamSubscriptions::clear() {
   alive_.reset();
-  RealtimeRelay* relay = session_.worker().core.relay.get();
-  while (!all_.empty()) {
-    Subscription& s = *all_.begin()->second;
-    if (s.relayed_as != 0 && s.state != Subscription::State::kLeaving)
-      relay->unsubscribe(s.relayed_as);
-    erase(Key(s.key));
-  }
   queue_.clear();
   queued_bytes_ = 0;
+  if (all_.empty()) return;
+  Worker& worker = session_.worker();
+  for (auto& [key, s] : all_) {
+    if (s->relayed_as == 0) continue;
+    if (s->state != Subscription::State::kLeaving) worker.core.relay->unsubscribe(s->relayed_as);
+    worker.relayed.remove(*s);
+  }
+  worker.core.raystream_probe.subscriptions_changed(-static_cast<int>(all_.size()));
+  worker.core.threads.post(worker.index, [ended = std::move(all_)] {});
+  all_.clear();
 }
 
 std::vector<RaystreamSubscriptions::Entry> RaystreamSubscriptions::list() const {

@@ -45,17 +45,29 @@ RealtimeRelay::RealtimeRelay(Core& core) : core_(core), out_(core.threads.size()
 RealtimeRelay::~RealtimeRelay() = default;
 
 void RealtimeRelay::subscribe(size_t worker, uint64_t id, RelayWish wish) {
-  core_.threads.post(kThread, [this, worker, id, wish = std::move(wish)]() mutable {
-    add(worker, id, std::move(wish));
-    flush();
-  });
+  request({id, worker, std::move(wish)});
 }
 
 void RealtimeRelay::unsubscribe(uint64_t id) {
-  core_.threads.post(kThread, [this, id] {
-    remove(id);
-    flush();
-  });
+  request({id, 0, std::nullopt});
+}
+
+void RealtimeRelay::request(Request request) {
+  const std::lock_guard lock(requests_.mutex);
+  requests_.items.push_back(std::move(request));
+  if (!std::exchange(requests_.due, true)) core_.threads.post(kThread, [this] { run_requests(); });
+}
+
+void RealtimeRelay::run_requests() {
+  std::vector<Request> items;
+  {
+    const std::lock_guard lock(requests_.mutex);
+    items.swap(requests_.items);
+    requests_.due = false;
+  }
+  for (Request& request : items)
+    request.wish ? add(request.worker, request.id, *std::move(request.wish)) : remove(request.id);
+  flush();
 }
 
 void RealtimeRelay::close() {
@@ -107,8 +119,10 @@ void RealtimeRelay::add(size_t worker, uint64_t id, RelayWish wish) {
   subscriptions_.emplace(id, std::move(made));
   channel.subscriptions.emplace(id, &subscription);
   channel.waiting.push_back(id);
-  later(kNoNode, {Due::What::kNoNode, id});
-  later(core_.config.call_timeout, {Due::What::kNoAnswer, id});
+  if (!subscription.answered) {
+    later(kNoNode, {Due::What::kNoNode, id});
+    later(core_.config.call_timeout, {Due::What::kNoAnswer, id});
+  }
   place(channel);
 }
 

@@ -121,7 +121,21 @@ class RealtimeRelay final : private RelayLink::Owner {
     uint64_t id = 0;
   };
 
+  // What the sessions want, from all threads: a session that is resumed or ends wants much at once.
+  struct Request {
+    uint64_t id = 0;
+    size_t worker = 0;
+    std::optional<RelayWish> wish;  // nullopt: to be unsubscribed
+  };
+  struct Requests {
+    std::mutex mutex;
+    std::vector<Request> items;  // guarded by mutex
+    bool due = false;            // its task is posted; guarded by mutex
+  };
+  void request(Request request);
+
   // On its thread.
+  void run_requests();
   void add(size_t worker, uint64_t id, RelayWish wish);
   void remove(uint64_t id);
   Channel& channel_of(const RelayWish& wish);
@@ -182,6 +196,7 @@ class RealtimeRelay final : private RelayLink::Owner {
 
   Core& core_;
   std::vector<std::unique_ptr<Inbox>> inboxes_;  // by thread
+  Requests requests_;
   std::atomic<uint64_t> last_id_{0};
   std::atomic<size_t> undelivered_{0};
   // Its events may outlive it.

@@ -231,6 +231,7 @@ describe('two nodes and Redis', () => {
     await waitFor(() => again.events.length === 1, 'the new message');
     assert.equal(jsonOf(again.events[0]), 'again');
     // It may have come with what was missed; now that it is here, the session is a member again.
+    await waitFor(async () => (await f.members(channels[1])).length === 4, 'the member that it was before to be gone');
     assert.equal((await f.publish(channels[1], 'and again')).delivered, 4);
     await waitFor(() => again.events.length === 2, 'the next message');
   });
