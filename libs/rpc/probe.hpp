@@ -6,7 +6,7 @@
 //   raymesh_rpc_<side>_streams{service}                      streams that are up
 //   raymesh_rpc_client_reconnects_total{service}             attempts after a stream ended
 //   raymesh_rpc_server_refused_total{service,code}           streams and calls refused at the door
-// Thread-safe; a call costs one look-up and three atomic adds. Without a registry it does nothing.
+// Thread-safe; a call costs one look-up and three additions. Without a registry it does nothing.
 #pragma once
 
 #include <chrono>

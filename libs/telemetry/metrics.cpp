@@ -5,7 +5,6 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <mutex>
@@ -16,78 +15,40 @@
 namespace raymesh::metrics {
 namespace {
 
-// prometheus-cpp's own metrics take a lock (Histogram) or loop on a double (Counter); ours are one
-// atomic add each, and the library gives the model and the text format.
+// prometheus-cpp's own metrics take a lock (Histogram) or loop on a double (Counter); ours don't,
+// and the library gives the model and the text format.
 class Metric {
  public:
   virtual ~Metric() = default;
   virtual void collect(prometheus::ClientMetric& out) const = 0;
 };
 
-constexpr size_t kCacheLine = 64;
-
-// Counters of neighbouring metrics are written by different threads: one cache line each.
-class alignas(kCacheLine) CounterImpl final : public Counter, public Metric {
- public:
-  void add(double n) override {
-    auto whole = static_cast<uint64_t>(n < 0 ? 0 : n);
-    if (static_cast<double>(whole) == n) {
-      whole_.fetch_add(whole, std::memory_order_relaxed);
-    } else if (n > 0) {
-      fraction_.fetch_add(n, std::memory_order_relaxed);
-    }
-  }
-  void collect(prometheus::ClientMetric& out) const override {
-    out.counter.value = static_cast<double>(whole_.load(std::memory_order_relaxed)) +
-                        fraction_.load(std::memory_order_relaxed);
-  }
-
- private:
-  std::atomic<uint64_t> whole_{0};
-  std::atomic<double> fraction_{0};
+struct CounterMetric final : Metric {
+  Counter is;
+  void collect(prometheus::ClientMetric& out) const override { out.counter.value = is.value(); }
 };
 
-class alignas(kCacheLine) GaugeImpl final : public Gauge, public Metric {
- public:
-  void set(double v) override { value_.store(v, std::memory_order_relaxed); }
-  void add(double n) override { value_.fetch_add(n, std::memory_order_relaxed); }
-  void collect(prometheus::ClientMetric& out) const override {
-    out.gauge.value = value_.load(std::memory_order_relaxed);
-  }
-
- private:
-  std::atomic<double> value_{0};
+struct GaugeMetric final : Metric {
+  Gauge is;
+  void collect(prometheus::ClientMetric& out) const override { out.gauge.value = is.value(); }
 };
 
-class HistogramImpl final : public Histogram, public Metric {
- public:
-  explicit HistogramImpl(std::vector<double> bounds)
-      : bounds_(std::move(bounds)), counts_(bounds_.size() + 1) {}
-
-  void observe(double v) override {
-    auto bucket = std::lower_bound(bounds_.begin(), bounds_.end(), v) - bounds_.begin();
-    counts_[static_cast<size_t>(bucket)].fetch_add(1, std::memory_order_relaxed);
-    sum_.fetch_add(v, std::memory_order_relaxed);
-  }
-
+struct HistogramMetric final : Metric {
+  explicit HistogramMetric(const std::vector<double>& bounds) : is(bounds) {}
+  Histogram is;
   void collect(prometheus::ClientMetric& out) const override {
     uint64_t total = 0;
-    for (size_t i = 0; i < counts_.size(); ++i) {
-      total += counts_[i].load(std::memory_order_relaxed);
-      if (i == bounds_.size()) break;  // the serializer adds +Inf from the count
+    for (size_t i = 0; i <= is.bounds().size(); ++i) {
+      total += is.count(i);
+      if (i == is.bounds().size()) break;  // the serializer adds +Inf from the count
       prometheus::ClientMetric::Bucket bucket;
       bucket.cumulative_count = total;
-      bucket.upper_bound = bounds_[i];
+      bucket.upper_bound = is.bounds()[i];
       out.histogram.bucket.push_back(bucket);
     }
     out.histogram.sample_count = total;
-    out.histogram.sample_sum = sum_.load(std::memory_order_relaxed);
+    out.histogram.sample_sum = is.sum();
   }
-
- private:
-  const std::vector<double> bounds_;
-  std::vector<std::atomic<uint64_t>> counts_;
-  std::atomic<double> sum_{0};
 };
 
 class FunctionImpl final : public Metric {
@@ -118,19 +79,20 @@ class RegistryImpl final : public Registry {
  public:
   Counter& counter(const std::string& name, const std::string& help,
                    const Labels& labels) override {
-    return get<CounterImpl>(name, help, labels, prometheus::MetricType::Counter,
-                            [] { return std::make_unique<CounterImpl>(); });
+    return get<CounterMetric>(name, help, labels, prometheus::MetricType::Counter,
+                              [] { return std::make_unique<CounterMetric>(); });
   }
   Gauge& gauge(const std::string& name, const std::string& help, const Labels& labels) override {
-    return get<GaugeImpl>(name, help, labels, prometheus::MetricType::Gauge,
-                          [] { return std::make_unique<GaugeImpl>(); });
+    return get<GaugeMetric>(name, help, labels, prometheus::MetricType::Gauge,
+                            [] { return std::make_unique<GaugeMetric>(); });
   }
   Histogram& histogram(const std::string& name, const std::string& help,
                        const std::vector<double>& buckets, const Labels& labels) override {
     if (buckets.empty() || !std::is_sorted(buckets.begin(), buckets.end()))
       refuse(name, "its buckets are not sorted");
-    return get<HistogramImpl>(name, help, labels, prometheus::MetricType::Histogram,
-                              [&] { return std::make_unique<HistogramImpl>(buckets); });
+    if (buckets.size() > Histogram::kMaxBounds) refuse(name, "it has too many buckets");
+    return get<HistogramMetric>(name, help, labels, prometheus::MetricType::Histogram,
+                                [&] { return std::make_unique<HistogramMetric>(buckets); });
   }
   void gauge_function(const std::string& name, const std::string& help, const Labels& labels,
                       std::function<double()> read) override {
@@ -193,14 +155,14 @@ class RegistryImpl final : public Registry {
   }
 
   template <class T, class Make>
-  T& get(const std::string& name, const std::string& help, const Labels& labels,
-         prometheus::MetricType type, Make make) {
+  decltype(T::is)& get(const std::string& name, const std::string& help, const Labels& labels,
+                       prometheus::MetricType type, Make make) {
     std::lock_guard lock(mutex_);
     auto& metric = slot(name, help, labels, type);
     if (!metric) metric = make();
     auto* typed = dynamic_cast<T*>(metric.get());
     if (!typed) refuse(name, "it exists as a function");
-    return *typed;
+    return typed->is;
   }
 
   void function(const std::string& name, const std::string& help, const Labels& labels,
@@ -214,6 +176,44 @@ class RegistryImpl final : public Registry {
 };
 
 }  // namespace
+
+void Counter::add(double n) {
+  const auto whole = static_cast<uint64_t>(n > 0 ? n : 0);
+  if (static_cast<double>(whole) == n)
+    add(whole);
+  else if (n > 0)
+    fraction_.fetch_add(n, std::memory_order_relaxed);
+}
+
+double Counter::value() const {
+  return static_cast<double>(cells_.sum(0)) + fraction_.load(std::memory_order_relaxed);
+}
+
+void Gauge::set(double v) {
+  base_.store(v - added(), std::memory_order_relaxed);
+}
+
+double Gauge::value() const {
+  return base_.load(std::memory_order_relaxed) + added();
+}
+
+// What goes down has gone up before: read in this order, a gauge that other threads move is not
+// seen below zero.
+double Gauge::added() const {
+  const double down = cells_.sum_real(kDown);
+  return cells_.sum_real(kUp) - down;
+}
+
+Histogram::Histogram(std::vector<double> bounds)
+    : bounds_(std::move(bounds)), cells_(bounds_.size() + 2) {}
+
+void Histogram::observe(double v) {
+  // From below, since what happens often is what takes little time.
+  size_t bucket = 0;
+  while (bucket < bounds_.size() && bounds_[bucket] < v) ++bucket;
+  cells_.add(bucket, 1);
+  cells_.add_real(bounds_.size() + 1, v);
+}
 
 std::vector<double> latency_buckets() {
   return {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,

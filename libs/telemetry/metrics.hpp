@@ -1,35 +1,72 @@
 // Metrics in Prometheus' terms. A service's probe asks for its metrics once at start-up and keeps
-// the references, so that the hot path is one atomic add. Thread-safe. Names:
-// raymesh_<service>_<what>_<unit>.
+// the references, so that the hot path is a plain addition in a cell of the thread's own (Cells).
+// Thread-safe. Names: raymesh_<service>_<what>_<unit>.
 #pragma once
 
+#include <atomic>
+#include <concepts>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "libs/telemetry/cells.hpp"
+
 namespace raymesh::metrics {
 
 using Labels = std::map<std::string, std::string>;
 
+/// Only grows.
 class Counter {
  public:
-  virtual ~Counter() = default;
-  virtual void add(double n = 1) = 0;
+  void add() { cells_.add(0, 1); }
+  template <std::integral N>
+  void add(N n) {
+    if (n > 0) cells_.add(0, static_cast<uint64_t>(n));
+  }
+  void add(double n);
+  double value() const;
+
+ private:
+  Cells cells_{1};
+  std::atomic<double> fraction_{0};  // of what was added that is not a whole number
 };
 
+/// Exact as long as it counts whole numbers.
 class Gauge {
  public:
-  virtual ~Gauge() = default;
-  virtual void set(double v) = 0;
-  virtual void add(double n) = 0;
+  void add(double n) { n < 0 ? cells_.add_real(kDown, -n) : cells_.add_real(kUp, n); }
+  void set(double v);
+  double value() const;
+
+ private:
+  static constexpr size_t kUp = 0;
+  static constexpr size_t kDown = 1;
+
+  double added() const;
+
+  Cells cells_{2};
+  std::atomic<double> base_{0};  // what set() has made of it
 };
 
 class Histogram {
  public:
-  virtual ~Histogram() = default;
-  virtual void observe(double v) = 0;
+  static constexpr size_t kMaxBounds = Cells::kMaxRun - 2;
+
+  /// Upper bounds, rising; at most kMaxBounds.
+  explicit Histogram(std::vector<double> bounds);
+  void observe(double v);
+
+  const std::vector<double>& bounds() const { return bounds_; }
+  /// Of the bucket below bounds()[i], or above all of them.
+  uint64_t count(size_t i) const { return cells_.sum(i); }
+  double sum() const { return cells_.sum_real(bounds_.size() + 1); }
+
+ private:
+  const std::vector<double> bounds_;
+  Cells cells_;  // the buckets, and the sum
 };
 
 /// 100 us to 10 s, for latencies in seconds.

@@ -23,7 +23,7 @@ class Probe {
   void hashing_refused() { hashing_refused_.add(); }
   void database_connected() { database_connects_.add(); }
   void database_refused() { database_refused_.add(); }
-  void sessions_removed(size_t count) { sessions_removed_.add(static_cast<double>(count)); }
+  void sessions_removed(size_t count) { sessions_removed_.add(count); }
 
   /// Read when they are scraped, also after the app has gone.
   void watch_queues(std::function<double()> hashing, std::function<double()> database);

@@ -72,8 +72,8 @@ void Probe::request_finished(const Route* route, int status, std::chrono::nanose
   in_flight_.add(-1);
   requests(index, status).add();
   seconds_[index]->observe(std::chrono::duration<double>(duration).count());
-  bytes_in_.add(static_cast<double>(bytes_in));
-  bytes_out_.add(static_cast<double>(bytes_out));
+  bytes_in_.add(bytes_in);
+  bytes_out_.add(bytes_out);
 }
 void Probe::request_malformed() {
   malformed_.add();

@@ -114,12 +114,12 @@ void RaystreamProbe::fenced() {
   fenced_.add();
 }
 void RaystreamProbe::frames(size_t received, size_t received_bytes, size_t sent) {
-  if (received > 0) frames_in_.add(static_cast<double>(received));
-  if (received_bytes > 0) bytes_in_.add(static_cast<double>(received_bytes));
-  if (sent > 0) frames_out_.add(static_cast<double>(sent));
+  if (received > 0) frames_in_.add(received);
+  if (received_bytes > 0) bytes_in_.add(received_bytes);
+  if (sent > 0) frames_out_.add(sent);
 }
 void RaystreamProbe::bytes_sent(size_t bytes) {
-  bytes_out_.add(static_cast<double>(bytes));
+  bytes_out_.add(bytes);
 }
 void RaystreamProbe::decrypt_failed() {
   decrypt_failures_.add();

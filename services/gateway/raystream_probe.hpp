@@ -56,16 +56,16 @@ class RaystreamProbe {
   void heartbeat_missed();
   void actor_failed();
   void subscriptions_changed(int by) { subscriptions_.add(by); }
-  void events_sent(size_t events) { events_.add(static_cast<double>(events)); }
+  void events_sent(size_t events) { events_.add(events); }
   // Of the streams from realtime nodes.
   void relay_stream_up() { relay_streams_.add(1); }
   void relay_stream_down() { relay_streams_.add(-1); }
   /// Messages that came, once for the whole gateway.
-  void relayed(size_t messages) { relayed_.add(static_cast<double>(messages)); }
+  void relayed(size_t messages) { relayed_.add(messages); }
   /// One that its session has already was asked for once more.
   void resubscribed() { resubscribed_.add(); }
   void subscriptions_reset(size_t subscriptions) {
-    if (subscriptions > 0) resets_.add(static_cast<double>(subscriptions));
+    if (subscriptions > 0) resets_.add(subscriptions);
   }
   /// `method` may be nullptr: there is none of that name.
   void call_finished(const RaystreamMethod* method, int status, std::chrono::nanoseconds duration);

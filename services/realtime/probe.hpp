@@ -32,15 +32,15 @@ class Probe {
   /// By a close frame of ours.
   void connection_closed(const CloseCode& code);
   void published(size_t messages, size_t payload_bytes) {
-    published_.add(static_cast<double>(messages));
-    published_bytes_.add(static_cast<double>(payload_bytes));
+    published_.add(messages);
+    published_bytes_.add(payload_bytes);
   }
   void publish_refused() { publish_refused_.add(); }
   void message_ignored() { ignored_.add(); }
   /// One channel's messages to one shard's subscribers of one form.
   void flushed(size_t deliveries, size_t bytes, double seconds) {
-    delivered_.add(static_cast<double>(deliveries));
-    delivered_bytes_.add(static_cast<double>(bytes));
+    delivered_.add(deliveries);
+    delivered_bytes_.add(bytes);
     fanout_seconds_.observe(seconds);
   }
   /// A subscription began; `recovered` as its client was told.
@@ -58,18 +58,18 @@ class Probe {
   void slow(Slow policy) { slow_[static_cast<size_t>(policy)]->add(); }
   /// Left out for slow subscribers, by the channel's rule.
   void dropped(size_t messages) {
-    if (messages > 0) dropped_.add(static_cast<double>(messages));
+    if (messages > 0) dropped_.add(messages);
   }
   // Of gateways' streams.
   void relay_opened() { relays_.add(1); }
   void relay_closed() { relays_.add(-1); }
   /// Written to one gateway; `messages` 0: an event.
   void relayed(size_t messages, size_t bytes) {
-    relayed_.add(static_cast<double>(messages));
-    relayed_bytes_.add(static_cast<double>(bytes));
+    relayed_.add(messages);
+    relayed_bytes_.add(bytes);
   }
   /// Because the gateway did not take them.
-  void relay_left_out(size_t messages) { relay_left_out_.add(static_cast<double>(messages)); }
+  void relay_left_out(size_t messages) { relay_left_out_.add(messages); }
   void ping_sent() { pings_.add(); }
   void token_minted() { minted_.add(); }
 

@@ -44,6 +44,18 @@ TEST_F(MetricsTest, NoAddIsLostBetweenThreads) {
   EXPECT_THAT(text, HasSubstr("raymesh_test_seconds_sum 60000\n"));
 }
 
+TEST_F(MetricsTest, ARegistryBeginsAtZeroAfterAnotherOne) {
+  auto other = Registry::create();
+  other->counter("raymesh_test_total", "x").add(7);
+  other->histogram("raymesh_test_seconds", "x", {1, 2}).observe(1.5);
+  other = Registry::create();
+  other->counter("raymesh_test_total", "x");
+  other->histogram("raymesh_test_seconds", "x", {1, 2});
+  EXPECT_THAT(other->render(), HasSubstr("raymesh_test_total 0\n"));
+  EXPECT_THAT(other->render(), HasSubstr("raymesh_test_seconds_count 0\n"));
+  EXPECT_THAT(other->render(), HasSubstr("raymesh_test_seconds_sum 0\n"));
+}
+
 TEST_F(MetricsTest, TheSameNameAndLabelsAreTheSameMetric) {
   EXPECT_EQ(&registry_->gauge("raymesh_test", "x", {{"a", "1"}}),
             &registry_->gauge("raymesh_test", "x", {{"a", "1"}}));
@@ -58,6 +70,15 @@ TEST_F(MetricsTest, HistogramBucketsAreCumulativeAndIncludeTheirBound) {
   EXPECT_THAT(text, HasSubstr("raymesh_test_seconds_bucket{le=\"0.1\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("raymesh_test_seconds_bucket{le=\"1\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("raymesh_test_seconds_bucket{le=\"+Inf\"} 4\n"));
+}
+
+TEST_F(MetricsTest, AGaugeIsSetAndMoved) {
+  Gauge& gauge = registry_->gauge("raymesh_test", "x");
+  gauge.add(5);
+  gauge.set(2.5);
+  EXPECT_THAT(registry_->render(), HasSubstr("raymesh_test 2.5\n"));
+  gauge.add(-4);
+  EXPECT_THAT(registry_->render(), HasSubstr("raymesh_test -1.5\n"));
 }
 
 TEST_F(MetricsTest, FunctionsAreReadAtEveryScrape) {
