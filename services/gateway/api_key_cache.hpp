@@ -2,6 +2,7 @@
 // guesses cannot push them out, keys that do not exist. Pure; one per I/O thread, used on it alone.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -60,7 +61,11 @@ class ApiKeyCache {
     bool refresh = false;  // ask again in the background; told to one caller per refresh_age
   };
   /// `hash` is the key's SHA-256.
-  Found find(const std::string& hash, Clock::time_point now);
+  Found find(std::string_view hash, Clock::time_point now) {
+    const Recent& recent = recent_of(hash);
+    if (now < recent.until && hash == recent.hash) return {Found::State::kKnown, recent.info};
+    return look_up(hash, now);
+  }
   /// nullptr: there is no such key.
   void put(const std::string& hash, KeyInfoPtr info, Clock::time_point now);
 
@@ -71,7 +76,22 @@ class ApiKeyCache {
     Clock::time_point refresh;
   };
 
+  // A copy of a known key that was lately found, until it has to be asked for again.
+  struct Recent {
+    std::string hash;
+    KeyInfoPtr info;
+    Clock::time_point until = Clock::time_point::min();
+  };
+  static constexpr size_t kRecent = 64;
+
+  Found look_up(std::string_view hash, Clock::time_point now);
+  Recent& recent_of(std::string_view hash) {
+    return recent_[hash.empty() ? 0 : static_cast<unsigned char>(hash.front()) % kRecent];
+  }
+
   ApiKeyCacheConfig config_;
+  std::array<Recent, kRecent> recent_;
+  std::string looked_up_;  // the hash, allocated once
   LruCache<std::string, Known> known_;
   LruCache<std::string, Clock::time_point> unknown_;  // until when
 };

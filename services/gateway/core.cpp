@@ -29,6 +29,7 @@ Worker::Worker(Core& c, size_t i)
               static_cast<size_t>(c.config.max_header_fields)}),
       scratch(new char[kScratch]),
       keys(c, i),
+      rate_passes(i),
       relayed(*this) {}
 Worker::~Worker() = default;
 
@@ -56,7 +57,7 @@ Core::Core(const Config& c, metrics::Registry& registry, caf::actor_system& acto
     : config(c),
       system(actor_system),
       probe(registry),
-      rates(*this),
+      rates(*this, thread_count(c)),
       raystream_limits(config.raystream, std::chrono::steady_clock::now()),
       raystream_probe(registry),
       raystream_store(*this),

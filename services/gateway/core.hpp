@@ -66,6 +66,7 @@ struct Worker {
   std::unique_ptr<char[]> scratch;
   KeyResolver keys;
   TokenCache tokens;
+  RatePasses rate_passes;
   std::unordered_set<HttpSession*> sessions;
   std::unordered_set<RaystreamSession*> raystream_sessions;
   RelayFanout relayed;

@@ -304,7 +304,7 @@ bool HttpSession::find_key(HttpExchange& ex) {
 // False: waits for a lease of tokens. Sets key_error_ when there is none left.
 bool HttpSession::within_rate(HttpExchange& ex) {
   const RateGate::Verdict verdict =
-      core().rates.admit(*ex.key_, ex.client_, ex.passed_, Clock::now(), [&] {
+      core().rates.admit(worker_.rate_passes, ex.key_, ex.client_, ex.passed_, Clock::now(), [&] {
         keep_input(ex);
         ex.waiting_ = true;
         return UniqueFunction<void()>([self = shared_from_this()]() mutable {

@@ -1,6 +1,8 @@
 #include "services/gateway/key_resolver.hpp"
 
-#include "libs/crypto/hash.hpp"
+#include <array>
+
+#include "libs/crypto/sha256.hpp"
 #include "raymesh/auth/v1/auth.pb.h"
 #include "services/gateway/core.hpp"
 
@@ -28,18 +30,22 @@ KeyResolver::KeyResolver(Core& core, size_t thread) : core_(core), thread_(threa
 
 KeyResolver::State KeyResolver::find(std::string_view key, KeyInfoPtr& info,
                                      Clock::time_point now) {
-  return find_hash(crypto::sha256(key), info, now);
+  std::array<unsigned char, crypto::Sha256::kBytes> hash;
+  crypto::Sha256().update(key).finish(hash.data());
+  return find_hash({reinterpret_cast<const char*>(hash.data()), hash.size()}, info, now);
 }
 
-KeyResolver::State KeyResolver::find_hash(std::string hash, KeyInfoPtr& info,
+KeyResolver::State KeyResolver::find_hash(std::string_view hash, KeyInfoPtr& info,
                                           Clock::time_point now) {
   ApiKeyCache::Found found = cache_.find(hash, now);
   switch (found.state) {
     case ApiKeyCache::Found::State::kKnown:
       core_.probe.key_cache_hit();
       info = std::move(found.info);
-      if (found.refresh && questions_.size() < kMaxQuestions && !questions_.contains(hash))
-        ask(hash);
+      if (found.refresh && questions_.size() < kMaxQuestions) {
+        std::string asked(hash);
+        if (!questions_.contains(asked)) ask(asked);
+      }
       return State::kKnown;
     case ApiKeyCache::Found::State::kUnknown:
       core_.probe.key_cache_hit();
@@ -48,7 +54,7 @@ KeyResolver::State KeyResolver::find_hash(std::string hash, KeyInfoPtr& info,
       break;
   }
   core_.probe.key_cache_miss();
-  missed_ = std::move(hash);
+  missed_ = hash;
   return State::kAsked;
 }
 

@@ -30,7 +30,7 @@ class KeyResolver {
   /// kAsked: `wait` at once with the same key.
   State find(std::string_view key, KeyInfoPtr& info, Clock::time_point now);
   /// The same by the key's SHA-256.
-  State find_hash(std::string hash, KeyInfoPtr& info, Clock::time_point now);
+  State find_hash(std::string_view hash, KeyInfoPtr& info, Clock::time_point now);
   /// After kAsked. Runs `on_answer` on this thread, later, once; overloaded when too many keys or
   /// requests wait.
   void wait(OnAnswer on_answer);

@@ -1,5 +1,7 @@
 #include "services/gateway/rate_gate.hpp"
 
+#include <cstring>
+
 #include "raymesh/cache/v1/cache.pb.h"
 #include "services/gateway/core.hpp"
 #include "services/gateway/edge_rules.hpp"
@@ -16,25 +18,44 @@ using State = RateLimiter::Verdict::State;
 
 }  // namespace
 
-RateGate::RateGate(Core& core)
-    : core_(core), limiter_(static_cast<size_t>(core.config.max_rate_buckets)) {}
+// Who collides with another one only takes the longer way, so the end of the address will do.
+RatePasses::Pass& RatePasses::find(const KeyInfoPtr& key, const std::string& address) {
+  uint64_t hash = 0;
+  if (address.size() >= sizeof hash)
+    std::memcpy(&hash, address.data() + address.size() - sizeof hash, sizeof hash);
+  hash ^= reinterpret_cast<uintptr_t>(key.get());
+  hash *= 0x9e3779b97f4a7c15;  // the golden ratio's bits: the upper ones depend on all
+  Pass& pass = passes_[hash >> 32 & (kPasses - 1)];
+  // A key that has been asked for again may have other limits.
+  if (pass.key != key || pass.address != address) {
+    pass.key = key;
+    pass.address = address;
+    pass.key_draw = pass.address_draw = {};
+  }
+  return pass;
+}
 
-RateGate::Verdict RateGate::try_once(const KeyInfo& key, const std::string& address, Passed& passed,
+RateGate::RateGate(Core& core, size_t threads)
+    : core_(core), limiter_(static_cast<size_t>(core.config.max_rate_buckets), threads) {}
+
+RateGate::Verdict RateGate::try_once(size_t thread, RatePasses::Pass& pass, Passed& passed,
                                      Clock::time_point now, std::string& waits_for) {
-  thread_local std::string name;  // built for every request, allocated once
+  thread_local std::string name;  // built again and again, allocated once
   const Config& config = core_.config;
+  const KeyInfo& key = *pass.key;
   if (passed == Passed::kNothing) {
     name.assign("key/").append(key.key_id);
     BucketLimits limits{config.key_rate, config.key_burst};
     if (key.rate_limit) limits = {key.rate_limit->per_second, key.rate_limit->burst};
-    auto verdict = limiter_.spend(name, limits, now);
+    auto verdict = limiter_.spend(name, limits, now, thread, pass.key_draw);
     if (verdict.wish) carry(std::move(*verdict.wish));
     if (verdict.state == State::kWait) waits_for = name;
     if (verdict.state != State::kAdmitted) return {verdict.state, verdict.retry_after, "API key"};
     passed = Passed::kKey;
   }
-  name.assign("addr/").append(key.key_id).append("/").append(address_bucket(address));
-  auto verdict = limiter_.spend(name, {config.address_rate, config.address_burst}, now);
+  name.assign("addr/").append(key.key_id).append("/").append(address_bucket(pass.address));
+  auto verdict = limiter_.spend(name, {config.address_rate, config.address_burst}, now, thread,
+                                pass.address_draw);
   if (verdict.wish) carry(std::move(*verdict.wish));
   if (verdict.state == State::kWait) waits_for = name;
   if (verdict.state == State::kRefused) limiter_.refund("key/" + key.key_id);

@@ -2,9 +2,10 @@
 // service and spends them by itself, asking for the next block before the last token is gone. A
 // bucket without tokens admits a few requests on credit, which the next lease pays back; beyond
 // that a request waits for the lease that is under way, because only the cluster can say no. While
-// leases fail, each process keeps to the bucket's limits by itself. Pure (the caller carries wishes
+// leases fail, each process keeps to the bucket's limits by itself. Threads that spend a lot draw
+// tokens ahead (rate_purse.hpp) and need no lock for most of them. Pure (the caller carries wishes
 // to the cache service and brings the answers); thread-safe, with a lock per shard; bounded: the
-// bucket used longest ago is forgotten.
+// bucket whose lock was taken longest ago is forgotten.
 #pragma once
 
 #include <array>
@@ -18,6 +19,7 @@
 
 #include "libs/base/lru_cache.hpp"
 #include "libs/base/unique_function.hpp"
+#include "services/gateway/rate_purse.hpp"
 
 namespace raymesh::gateway {
 
@@ -43,8 +45,8 @@ class RateLimiter {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// `max_buckets` over all shards.
-  explicit RateLimiter(size_t max_buckets);
+  /// `max_buckets` over all shards; `threads` may draw ahead.
+  explicit RateLimiter(size_t max_buckets, size_t threads = 0);
 
   struct Verdict {
     enum class State { kAdmitted, kRefused, kWait } state = State::kAdmitted;
@@ -52,7 +54,15 @@ class RateLimiter {
     std::optional<LeaseWish> wish;             // carry it out in any case
   };
   /// Takes one token of `bucket`.
-  Verdict spend(const std::string& bucket, const BucketLimits& limits, Clock::time_point now);
+  Verdict spend(const std::string& bucket, const BucketLimits& limits, Clock::time_point now) {
+    return spend(bucket, limits, now, threads_, nullptr);
+  }
+  /// The same on the thread with that number, below `threads`, which may draw more: tokens that
+  /// `draw.take` gives are as good as spend()'s. Nobody else uses `draw` or that number meanwhile.
+  Verdict spend(const std::string& bucket, const BucketLimits& limits, Clock::time_point now,
+                size_t thread, RateDraw& draw) {
+    return spend(bucket, limits, now, thread, &draw);
+  }
   /// After kWait: `on_answer` runs once when the lease has been answered (any thread, under a lock:
   /// it must only hand over), and the request calls spend() again. False: answered already, or the
   /// bucket is gone; spend again at once.
@@ -81,7 +91,15 @@ class RateLimiter {
    private:
     std::vector<UniqueFunction<void()>> all_;
   };
+  struct Bucket;
+  // The purses of one busy bucket, one for each thread.
+  struct Purses {
+    Bucket* of = nullptr;
+    Clock::time_point drawn{};  // the last time
+    std::unique_ptr<RatePurse[]> by_thread;
+  };
   struct Bucket {
+    uint64_t id = 0;
     BucketLimits limits;
     double tokens = 0;            // below zero: spent on credit
     Clock::time_point expires{};  // of the leased tokens
@@ -90,23 +108,44 @@ class RateLimiter {
     double asked = 0;                 // in the last lease
     Clock::time_point local_until{};  // until then refilled here, without leases
     Clock::time_point refilled{};
-    double spent = 0;  // since `measured`, for the size of the next block
+    // Since `measured`, for the size of the next block: taken out, and held in purses at the time.
+    double spent = 0;
+    double held_before = 0;
     Clock::time_point measured{};
     double demand = -1;  // tokens per second, smoothed; below zero: not measured yet
     Waiters waiters;
+    Purses* purses = nullptr;  // of its shard
   };
   struct Shard {
     explicit Shard(size_t capacity) : buckets(capacity) {}
     std::mutex mutex;
     LruCache<std::string, Bucket> buckets;
+    uint64_t last_id = 0;
+    std::vector<std::unique_ptr<Purses>> purses;
+    size_t next_purses = 0;  // to look at when a bucket wants some
   };
 
+  Verdict spend(const std::string& bucket, const BucketLimits& limits, Clock::time_point now,
+                size_t thread, RateDraw* draw);
   Shard& shard_of(const std::string& bucket);
+  // Under the shard's lock.
+  Bucket& add(Shard& shard, const std::string& name, Clock::time_point now) const;
+  void measure(Bucket& b, Clock::time_point now) const;
+  double held(const Bucket& b) const;
+  static void take_back(Bucket& b, RatePurse& purse);
+  void take_all_back(Bucket& b) const;
+  void draw_ahead(Shard& shard, Bucket& b, Clock::time_point now, size_t thread,
+                  RateDraw& draw) const;
+  bool find_purses(Shard& shard, Bucket& b, Clock::time_point now) const;
   static double credit(const BucketLimits& limits);
   static double block(const Bucket& b);
   static constexpr size_t kMaxWaiters = 4'096;  // of one bucket
 
   static constexpr size_t kShards = 16;
+  // Buckets of a shard that may have purses at a time.
+  static constexpr size_t kMaxPurses = 64;
+
+  const size_t threads_;
   std::array<std::unique_ptr<Shard>, kShards> shards_;
 };
 

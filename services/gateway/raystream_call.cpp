@@ -223,7 +223,8 @@ bool RaystreamCall::find_key() {
 bool RaystreamCall::within_rate() {
   if (!core().config.rate_limits) return true;
   const auto now = waited_ ? Clock::now() : started_;
-  const RateGate::Verdict verdict = core().rates.admit(*key_, client_, passed_, now, [&] {
+  RatePasses& passes = worker_->rate_passes;
+  const RateGate::Verdict verdict = core().rates.admit(passes, key_, client_, passed_, now, [&] {
     waiting_ = waited_ = true;
     return UniqueFunction<void()>([self = shared_from_this()]() mutable {
       Core& core = self->core();

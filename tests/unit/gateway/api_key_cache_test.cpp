@@ -50,6 +50,23 @@ TEST_F(ApiKeyCacheTest, ARevokedKeyIsUnknownAtOnce) {
   EXPECT_EQ(cache.find("a", now).state, State::kKnown);
 }
 
+TEST_F(ApiKeyCacheTest, AKeyInUseChangesAtOnce) {
+  cache.put("a", key("old"), now);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(cache.find("a", now).info->key_id, "old");
+  cache.put("a", key("new"), now);
+  EXPECT_EQ(cache.find("a", now).info->key_id, "new");
+  cache.put("a", nullptr, now);
+  EXPECT_EQ(cache.find("a", now).state, State::kUnknown);
+}
+
+TEST_F(ApiKeyCacheTest, KeysThatAreUsedInTurnAreToldApart) {
+  ApiKeyCache large({});
+  for (int i = 0; i < 300; ++i) large.put(std::to_string(i), key(std::to_string(i)), now);
+  for (int round = 0; round < 2; ++round)
+    for (int i = 0; i < 300; ++i)
+      ASSERT_EQ(large.find(std::to_string(i), now).info->key_id, std::to_string(i));
+}
+
 TEST_F(ApiKeyCacheTest, GuessesDoNotPushOutKnownKeys) {
   cache.put("a", key("k"), now);
   for (int i = 0; i < 1000; ++i) cache.put("guess" + std::to_string(i), nullptr, now);

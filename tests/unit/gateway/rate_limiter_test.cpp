@@ -37,9 +37,15 @@ struct ClusterBucket {
   }
 };
 
-// A process with its limiter; leases take `delay` to come back.
+// A process with its limiter; leases take `delay` to come back. With threads each request comes on
+// the next one of them.
 struct Process {
-  RateLimiter limiter{1000};
+  explicit Process(size_t threads = 0) : limiter(1000, threads), draws(threads) {}
+
+  RateLimiter limiter;
+  std::vector<RateDraw> draws;
+  size_t next = 0;
+  size_t drawn = 0;  // admitted with what had been drawn ahead
   struct Pending {
     Clock::time_point at;
     LeaseWish wish;
@@ -47,7 +53,14 @@ struct Process {
   std::deque<Pending> pending;
 
   State ask(const BucketLimits& limits, Clock::time_point now, Clock::duration delay) {
-    auto verdict = limiter.spend("b", limits, now);
+    RateLimiter::Verdict verdict;
+    if (draws.empty()) {
+      verdict = limiter.spend("b", limits, now);
+    } else {
+      const size_t thread = next++ % draws.size();
+      if (draws[thread].take(now)) return ++drawn, State::kAdmitted;
+      verdict = limiter.spend("b", limits, now, thread, draws[thread]);
+    }
     if (verdict.wish) pending.push_back({now + delay, *verdict.wish});
     return verdict.state;
   }
@@ -93,14 +106,15 @@ TEST(RateLimiterTest, RefusalSaysWhenToComeBack) {
 }
 
 // Several processes share one bucket: over a while the cluster admits what the bucket allows.
-class RateLimiterClusterTest : public ::testing::TestWithParam<int> {};
+class RateLimiterClusterTest : public ::testing::TestWithParam<std::pair<int, size_t>> {};
 
 TEST_P(RateLimiterClusterTest, HoldsWithinTenPercent) {
-  const int processes = GetParam();
+  const auto [processes, threads] = GetParam();
   const BucketLimits limits{500, 500};
   Clock::time_point now{};
   ClusterBucket cluster(limits, now);
-  std::vector<Process> all(static_cast<size_t>(processes));
+  std::deque<Process> all;
+  for (int i = 0; i < processes; ++i) all.emplace_back(threads);
   std::mt19937 random(5);
   double admitted = 0;
   double refused = 0;
@@ -119,16 +133,21 @@ TEST_P(RateLimiterClusterTest, HoldsWithinTenPercent) {
   EXPECT_LT(admitted, allowed * 1.1);
   EXPECT_GT(refused, 0);
 }
-INSTANTIATE_TEST_SUITE_P(Processes, RateLimiterClusterTest, ::testing::Values(1, 2, 5));
+INSTANTIATE_TEST_SUITE_P(ProcessesAndThreads, RateLimiterClusterTest,
+                         ::testing::Values(std::pair(1, 0), std::pair(2, 0), std::pair(5, 0),
+                                           std::pair(1, 2), std::pair(2, 2), std::pair(5, 4)));
 
 TEST(RateLimiterTest, BelowTheLimitNobodyWaitsOrIsRefused) {
-  const BucketLimits limits{1000, 1000};
-  Clock::time_point now{};
-  ClusterBucket cluster(limits, now);
-  Process p;
-  for (int i = 0; i < 50'000; ++i, now += 2ms) {  // 500 per second
-    p.deliver(cluster, now);
-    EXPECT_EQ(p.ask(limits, now, 5ms), State::kAdmitted) << i;
+  for (const size_t threads : {0, 1, 4}) {
+    const BucketLimits limits{10'000, 10'000};
+    Clock::time_point now{};
+    ClusterBucket cluster(limits, now);
+    Process p(threads);
+    for (int i = 0; i < 50'000; ++i, now += 200us) {  // 5,000 per second
+      p.deliver(cluster, now);
+      ASSERT_EQ(p.ask(limits, now, 5ms), State::kAdmitted) << i;
+    }
+    EXPECT_GE(p.drawn, threads > 0 ? 40'000u : 0u);
   }
 }
 
