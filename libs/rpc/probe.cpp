@@ -1,13 +1,8 @@
 #include "libs/rpc/probe.hpp"
 
 namespace raymesh::rpc {
-namespace {
 
-constexpr size_t kMaxMethods = 64;
-
-}  // namespace
-
-Probe::Probe(metrics::Registry* registry, std::string side, std::string service)
+Probe::Probe(metrics::Registry* registry, const std::string& side, std::string service)
     : registry_(registry), prefix_("raymesh_rpc_" + side), service_(std::move(service)) {
   if (!registry_) return;
   const metrics::Labels labels{{"service", service_}};
@@ -20,26 +15,38 @@ Probe::Probe(metrics::Registry* registry, std::string side, std::string service)
                                       "Attempts to connect after a stream ended", labels);
 }
 
+Probe::Method* Probe::find(std::string_view name, size_t& place) const {
+  for (place = std::hash<std::string_view>()(name) % kPlaces;; place = (place + 1) % kPlaces) {
+    Method* const there = places_[place].load(std::memory_order_acquire);
+    if (!there || there->name_ == name) return there;
+  }
+}
+
 Probe::Method& Probe::method(std::string_view name) {
+  size_t place = 0;
+  if (Method* known = find(name, place)) return *known;
   std::lock_guard lock(mutex_);
-  auto it = methods_.find(name);
-  if (it != methods_.end()) return it->second;
+  if (Method* known = find(name, place)) return *known;
   if (methods_.size() >= kMaxMethods) {
     name = "other";
-    it = methods_.find(name);
-    if (it != methods_.end()) return it->second;
+    if (Method* known = find(name, place)) return *known;
   }
-  Method& method = methods_[std::string(name)];
+  Method& method = methods_.emplace_back();
   method.probe_ = this;
   method.name_ = name;
-  if (!registry_) return method;
+  add_metrics(method);
+  places_[place].store(&method, std::memory_order_release);
+  return method;
+}
+
+void Probe::add_metrics(Method& method) {
+  if (!registry_) return;
   const metrics::Labels labels{{"service", service_}, {"method", method.name_}};
   auto with_code = labels;
   with_code["code"] = "ok";
   method.ok_ = &registry_->counter(prefix_ + "_calls_total", "Calls that have ended", with_code);
   method.seconds_ = &registry_->histogram(prefix_ + "_call_seconds", "From a call to its answer",
                                           metrics::latency_buckets(), labels);
-  return method;
 }
 
 void Probe::Method::ended(const ErrorKind* error, std::chrono::nanoseconds took) {
