@@ -1,18 +1,21 @@
 #include "libs/raystream/frame.hpp"
 
+#include <endian.h>
+
 #include <cstring>
 
 namespace raymesh::raystream {
 namespace {
 
 uint32_t read_u32(std::string_view bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = at; i < at + 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes[i]);
-  return value;
+  uint32_t value;
+  std::memcpy(&value, bytes.data() + at, sizeof value);
+  return be32toh(value);
 }
 
 void write_u32(char* out, uint32_t value) {
-  for (int i = 3; i >= 0; --i, value >>= 8) out[i] = static_cast<char>(value & 0xff);
+  value = htobe32(value);
+  std::memcpy(out, &value, sizeof value);
 }
 
 ParsedFrame refused(ErrorCode code, std::string_view why) {
