@@ -232,6 +232,7 @@ ${realtimeBroker === 'redis' ? `  broker: redis\n  state-url: ${this.redis[1].ur
       ops: this.ops,
       postgres: { bin: PG_BIN, host: p.folder, port: p.port, user: p.user, password: p.password, database: p.database, pid: p.child.pid },
       pids: Object.fromEntries(this.names.map((n) => [n, this.services[n].pid])),
+      redis_pids: { cache: this.redis[0].child.pid, state: this.redis[1].child.pid },
     };
   }
 
