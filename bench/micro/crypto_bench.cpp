@@ -207,9 +207,6 @@ BENCHMARK_CAPTURE(openssl_context, chacha20, "ChaCha20-Poly1305")->Apply(sizes);
 BENCHMARK_CAPTURE(aead, chacha20_open, kChaCha, AeadBackend::kFastest, true)->Apply(sizes);
 BENCHMARK_CAPTURE(aead, gcm_seal, kGcm, AeadBackend::kFastest, false)->Apply(sizes);
 BENCHMARK_CAPTURE(aead, gcm_seal_sodium, kGcm, AeadBackend::kSodium, false)->Apply(sizes);
-#ifdef RAYMESH_IPSEC_MB
-BENCHMARK_CAPTURE(aead, gcm_seal_ipsec_mb, kGcm, AeadBackend::kIpsecMb, false)->Apply(sizes);
-#endif
 BENCHMARK_CAPTURE(aead, gcm_seal_openssl, kGcm, AeadBackend::kOpenSsl, false)->Apply(sizes);
 BENCHMARK_CAPTURE(openssl_context, gcm, "AES-256-GCM")->Apply(sizes);
 BENCHMARK_CAPTURE(aead, gcm_open, kGcm, AeadBackend::kFastest, true)->Apply(sizes);

@@ -19,7 +19,7 @@ def openssl_speed(cipher, size, seconds):
 def run(repeats, seconds, write_docs):
     text = subprocess.run(
         [ROOT / "build" / "release" / "bin" / "raystream_bench", f"--benchmark_min_time={0.05 * seconds}",
-         f"--benchmark_repetitions={repeats}", "--benchmark_report_aggregates_only=true", "--benchmark_format=json"],
+         f"--benchmark_repetitions={max(repeats, 2)}", "--benchmark_report_aggregates_only=true", "--benchmark_format=json"],
         check=True, capture_output=True, text=True).stdout
     medians = {b["run_name"].removesuffix("/manual_time"): b for b in json.loads(text)["benchmarks"] if b["aggregate_name"] == "median"}
     ciphers = {"chacha20": "chacha20-poly1305", "gcm": "aes-256-gcm"}

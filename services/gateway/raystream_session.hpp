@@ -185,7 +185,9 @@ class RaystreamSession final : public std::enable_shared_from_this<RaystreamSess
   void verify_token(const RaystreamPrincipal& principal,
                     UniqueFunction<void(const Result<auth::v1::VerifyTokenReply>&)> done);
 
-  // The end.
+  // The end (raystream_session_end.cpp).
+  /// After these a session is not resumed.
+  static bool is_final(raystream::ErrorCode code);
   void refuse(const raystream::Refusal& refusal);
   void close(raystream::ErrorCode code, std::string_view reason, uint16_t websocket_code = 0);
   void begin_closing();

@@ -268,6 +268,8 @@ class RealtimeRelayTest : public ::testing::Test {
     core_->threads.stop();
   }
 
+  /// Lives until nobody can hand it anything any more.
+  Sink& sink() { return made_.emplace_back(); }
   template <class F>
   void on(size_t thread, F f) {
     std::promise<void> done;
@@ -307,6 +309,7 @@ class RealtimeRelayTest : public ::testing::Test {
     }
   }
 
+  std::deque<Sink> made_;
   Config config_;
   std::shared_ptr<metrics::Registry> registry_ = metrics::Registry::create();
   actor::System actors_{2};
@@ -320,7 +323,8 @@ using Notes = std::vector<std::string>;
 TEST_F(RealtimeRelayTest, WhoHasNotGotAllThatItHasMissedAsksForTheRestWhenTheStreamBreaks) {
   Node node;
   start({node.address()});
-  Sink first, late;
+  Sink& first = sink();
+  Sink& late = sink();
   const uint64_t first_id = subscribe(first, "c");
   EXPECT_EQ(node.subscribe().subscription(), first_id);
   node.joined({first_id}, 1, 10);
@@ -358,11 +362,11 @@ TEST_F(RealtimeRelayTest, NodesAreNotReadWhileAThreadDoesNotTakeWhatItGot) {
   constexpr size_t kBytes = 1'000'000;
   Node node;
   start({node.address()});
-  Sink sink;
-  const uint64_t id = subscribe(sink, "c");
+  Sink& all = sink();
+  const uint64_t id = subscribe(all, "c");
   EXPECT_EQ(node.subscribe().subscription(), id);
   node.joined({id}, 1, 0);
-  EXPECT_EQ(sink.got(1), Notes{"at 0"});
+  EXPECT_EQ(all.got(1), Notes{"at 0"});
 
   std::promise<void> release;
   core_->threads.post(kWorker, [held = release.get_future().share()] { held.wait(); });
@@ -380,7 +384,7 @@ TEST_F(RealtimeRelayTest, NodesAreNotReadWhileAThreadDoesNotTakeWhatItGot) {
 
   release.set_value();
   // At once: the node must not have to wait until the connection is asked whether it is alive.
-  const Notes got = sink.got(kMessages, 9s);
+  const Notes got = all.got(kMessages, 9s);
   ASSERT_EQ(got.size(), kMessages);
   for (uint64_t i = 0; i < kMessages; ++i) EXPECT_EQ(got[i], "MESSAGE " + std::to_string(i + 1));
 }
@@ -391,7 +395,7 @@ TEST_F(RealtimeRelayTest, ChannelsFollowTheEndpointsThatThereAre) {
   const std::string old_address = old_node->address();
   start({old_address});
   const std::string channel = channel_of_last({old_address, new_node.address()}, "old");
-  Sink stays;
+  Sink& stays = sink();
   const uint64_t id = subscribe(stays, channel);
   EXPECT_EQ(old_node->subscribe().subscription(), id);
   old_node->joined({id}, 1, 4);
@@ -399,7 +403,7 @@ TEST_F(RealtimeRelayTest, ChannelsFollowTheEndpointsThatThereAre) {
 
   // A node more: what is subscribed stays, what begins goes where its calls go.
   nodes_->are({old_address, new_node.address()});
-  Sink begins;
+  Sink& begins = sink();
   const std::string fresh = channel_of_last({old_address, new_node.address()}, "fresh");
   const uint64_t fresh_id = subscribe(begins, fresh);
   EXPECT_EQ(new_node.subscribe().subscription(), fresh_id);
@@ -422,7 +426,7 @@ TEST_F(RealtimeRelayTest, ChannelsFollowTheEndpointsThatThereAre) {
   // None is left, and then another one is there.
   nodes_->are({});
   new_node.cut();
-  Sink nowhere;
+  Sink& nowhere = sink();
   subscribe(nowhere, "nowhere");
   EXPECT_EQ(nowhere.got(1), Notes{"refused unavailable"});
   Node third;
