@@ -1,26 +1,16 @@
 // The C++ client against the protocol's second implementation, over WebSockets and TCP: the same claims as those of the JavaScript client
 // (clients/js/tests/session.test.mjs), and what only this one has.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { CallFailed, eventually, json, serverKeys, startBackend } from '../../js/tests/backend.mjs';
+import { openedFor, subscriptionsAreAskedForAgain } from '../../js/tests/claims.mjs';
 import { Session } from './driver.mjs';
 
-const opened = [];
-after(async () => {
-  for (const close of opened) await close();
-});
+const { backendOf, sessionOf } = openedFor(
+  (backend, options) => new Session({ url: backend.url, apiKey: 'test-key', serverKeys, timeoutMs: 30_000, ...options }),
+  (session) => session.quit());
 
-async function backendOf(kind, options) {
-  const backend = await startBackend(kind, options);
-  opened.push(backend.stop);
-  return backend;
-}
-
-function sessionOf(backend, options = {}) {
-  const session = new Session({ url: backend.url, apiKey: 'test-key', serverKeys, timeoutMs: 30_000, ...options });
-  opened.unshift(() => session.quit());
-  return session;
-}
+subscriptionsAreAskedForAgain(backendOf, sessionOf);
 
 const sessionId = async (session) => (await session.status()).sessionId;
 const tries = (backend, name) => backend.calls.filter((call) => call.name === name).length;
@@ -315,37 +305,6 @@ test('a session that is gone begins anew, and its subscriptions go on from their
   assert.equal((await subscription.next()).value.data, 2);
   assert.equal((await subscription.next()).value.data, 3);
   assert.notEqual(await sessionId(session), id);
-});
-
-test('a subscription is asked for again while realtime is away: a new one three times, one that was there as long as it takes', async () => {
-  const backend = await backendOf('tcp');
-  const { channels } = backend;
-  const session = sessionOf(backend);
-  await session.connect();
-  const subscribe = channels.subscribe.bind(channels);
-  let refused = 0;
-  const refuse = (times) => {
-    refused = 0;
-    channels.subscribe = (...all) => {
-      if (refused === times) return subscribe(...all);
-      refused += 1;
-      throw new CallFailed(9, 503, 'unavailable', 'no realtime node is up');
-    };
-  };
-  refuse(Infinity);
-  await assert.rejects(session.subscribe('news').ready, { code: 'unavailable', status: 503 });
-  assert.equal(refused, 3);
-  refuse(2);
-  const subscription = session.subscribe('news');
-  await subscription.ready;
-  channels.publish('news', '1');
-  assert.equal((await subscription.next()).value.data, 1);
-  refuse(5);
-  backend.sessions.clear();
-  backend.cut();
-  channels.publish('news', '2');
-  assert.equal((await subscription.next()).value.data, 2);
-  assert.equal(refused, 5);
 });
 
 test('CLOSE from the gateway: another connection takes over after SERVICE_UNAVAILABLE, a new session after CONFLICT and SESSION_EXPIRED', async () => {

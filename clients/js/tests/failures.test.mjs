@@ -4,31 +4,23 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { encode } from '../../../tests/interop/raystream/messages.mjs';
 import { answerSubscribeSlowly, CallFailed, closeBehind, eventually, serverKeys, startBackend, WebSocket } from './backend.mjs';
+import { openedFor, subscriptionsFail } from './claims.mjs';
 import { Direction } from '../dist/esm/frames.js';
 import { raymesh } from '../dist/esm/index.js';
 import { Session } from '../dist/esm/session.js';
 import { platform as nodePlatform } from '../dist/esm/platform_node.js';
 import { platform as webPlatform } from '../dist/esm/platform_web.js';
 
-const opened = [];
-after(() => Promise.all(opened.map((close) => close())));
+const { backendOf, sessionOf } = openedFor(
+  (backend, options) => new Session({ url: backend.url, apiKey: 'test-key', serverKeys, webSocket: WebSocket, timeoutMs: 30_000, ...options }, nodePlatform),
+  (session) => session.close());
 
-async function backendOf(kind, options) {
-  const backend = await startBackend(kind, options);
-  opened.push(backend.stop);
-  return backend;
-}
-
-function sessionOf(backend, options = {}) {
-  const session = new Session({ url: backend.url, apiKey: 'test-key', serverKeys, webSocket: WebSocket, timeoutMs: 30_000, ...options }, nodePlatform);
-  opened.unshift(() => session.close());
-  return session;
-}
+subscriptionsFail(backendOf, sessionOf);
 
 const serverHas = (backend, name) => backend.channels.log(name).subscribers.size;
 
@@ -101,36 +93,6 @@ test('what is left, and taken up anew, while RESUME is on its way', async () => 
   await back.ready;
   backend.channels.publish('a', '3');
   assert.equal((await back.next()).value.data, 3);
-});
-
-test('the end of a subscription is asked for again while the gateway has no time for it', async () => {
-  let refused = 0;
-  const backend = await backendOf('tcp', {
-    onConnection(connection) {
-      const answer = connection.onSubscribe.bind(connection);
-      connection.onSubscribe = (subscribe) => {
-        if (subscribe.on || ++refused > 2) return answer(subscribe);
-        return connection.sendError(subscribe.call_id, new CallFailed(7, 429, 'rate_limited', 'slowly', 5));
-      };
-    },
-  });
-  const session = sessionOf(backend);
-  const subscription = session.subscribe('news');
-  await subscription.ready;
-  await subscription.close();
-  assert.equal(serverHas(backend, 'news'), 0);
-  assert.equal(refused, 3);
-});
-
-test('a new subscription from a position is tried three times, as every new one', async () => {
-  const backend = await backendOf('tcp');
-  let asked = 0;
-  backend.channels.subscribe = () => {
-    asked += 1;
-    throw new CallFailed(9, 503, 'unavailable', 'no realtime node is up');
-  };
-  await assert.rejects(sessionOf(backend).subscribe('news', { from: Buffer.alloc(8) }).ready, { code: 'unavailable' });
-  assert.equal(asked, 3);
 });
 
 test('an answer that comes together with the end of the connection is the answer', async () => {

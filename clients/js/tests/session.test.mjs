@@ -1,25 +1,17 @@
 // Sessions against the protocol's second implementation, with each platform's primitives, each cipher, over WebSockets and TCP.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { CallFailed, eventually, json, serverKeys, startBackend, WebSocket } from './backend.mjs';
+import { openedFor, subscriptionsAreAskedForAgain } from './claims.mjs';
 import { Session } from '../dist/esm/session.js';
 import { platform as nodePlatform } from '../dist/esm/platform_node.js';
 import { platform as webPlatform } from '../dist/esm/platform_web.js';
 
-const opened = [];
-after(() => Promise.all(opened.map((close) => close())));
+const { backendOf, sessionOf } = openedFor(
+  (backend, options, platform = nodePlatform) => new Session({ url: backend.url, apiKey: 'test-key', serverKeys, webSocket: WebSocket, ...options }, platform),
+  (session) => session.close());
 
-async function backendOf(kind, options) {
-  const backend = await startBackend(kind, options);
-  opened.push(backend.stop);
-  return backend;
-}
-
-function sessionOf(backend, options = {}, platform = nodePlatform) {
-  const session = new Session({ url: backend.url, apiKey: 'test-key', serverKeys, webSocket: WebSocket, ...options }, platform);
-  opened.unshift(() => session.close());
-  return session;
-}
+subscriptionsAreAskedForAgain(backendOf, sessionOf);
 
 for (const kind of ['ws', 'tcp']) {
   for (const [where, platform] of [['node', nodePlatform], ['web', { ...webPlatform, connectTcp: nodePlatform.connectTcp }]]) {
@@ -305,37 +297,6 @@ test('a session that is gone begins anew, and its subscriptions go on from their
   assert.equal((await subscription.next()).value.data, 2);
   assert.equal((await subscription.next()).value.data, 3);
   assert.notEqual(session.sessionId, sessionId);
-});
-
-test('a subscription is asked for again while realtime is away: a new one three times, one that was there as long as it takes', async () => {
-  const backend = await backendOf('tcp');
-  const { channels } = backend;
-  const session = sessionOf(backend);
-  await session.connect();
-  const subscribe = channels.subscribe.bind(channels);
-  let refused = 0;
-  const refuse = (times) => {
-    refused = 0;
-    channels.subscribe = (...all) => {
-      if (refused === times) return subscribe(...all);
-      refused += 1;
-      throw new CallFailed(9, 503, 'unavailable', 'no realtime node is up');
-    };
-  };
-  refuse(Infinity);
-  await assert.rejects(session.subscribe('news').ready, { code: 'unavailable', status: 503 });
-  assert.equal(refused, 3);
-  refuse(2);
-  const subscription = session.subscribe('news');
-  await subscription.ready;
-  channels.publish('news', '1');
-  assert.equal((await subscription.next()).value.data, 1);
-  refuse(5);
-  backend.sessions.clear();
-  backend.cut();
-  channels.publish('news', '2');
-  assert.equal((await subscription.next()).value.data, 2);
-  assert.equal(refused, 5);
 });
 
 test('CLOSE from the gateway: another connection takes over after SERVICE_UNAVAILABLE, a new session after CONFLICT and SESSION_EXPIRED', async () => {
