@@ -47,9 +47,6 @@ class Probe {
   static constexpr size_t kMaxMethods = 64;
   Method& method(std::string_view name);
 
-  void in_flight(size_t calls) {
-    if (in_flight_) in_flight_->set(static_cast<double>(calls));
-  }
   void in_flight_changed(int by) {
     if (in_flight_) in_flight_->add(by);
   }
